@@ -1,0 +1,71 @@
+# All that a working copy needs: Go, git, make and bash. Every tool is a Go module that go fetches and builds once.
+# `make` lists the targets.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ARGS     ?=
+PKG      ?= ./...
+BENCH    ?= .
+COUNT    ?= 1
+FUZZTIME ?= 10s
+
+GOTEST := go test -shuffle=on
+BUF    := go tool -modfile=tools.mod buf
+
+# Writes pkg/messages as it should be into $$fresh, which goes away with the recipe's shell.
+regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
+	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
+
+.PHONY: help build run test race lint generate generate-check bench fuzz cover clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build bin/cartd, static and stamped with VERSION
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/cartd ./cmd/cartd
+
+run: build ## Serve the demo catalogue on http://127.0.0.1:8080, carts in ./data; ARGS='--idle 1m' adds flags
+	bin/cartd serve $(ARGS)
+
+test: ## Run all tests, with the race detector if there is a C compiler
+	@race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
+		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
+	set -x; $(GOTEST) $$race $(PKG)
+
+race: ## Run all tests with the race detector, or fail; COUNT=20 repeats them
+	$(GOTEST) -race -count=$(COUNT) $(PKG)
+
+lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
+	gofmt -d cmd internal pkg
+	go vet $(PKG)
+	go fix -diff $(PKG)
+	go tool staticcheck $(PKG)
+	$(BUF) lint proto
+
+generate: ## Make pkg/messages anew from proto/
+	@$(regenerate); rm -f pkg/messages/*.pb.go; cp "$$fresh"/pkg/messages/*.pb.go pkg/messages
+
+generate-check: ## Fail if pkg/messages is not what proto/ makes it
+	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
+		{ echo >&2 "pkg/messages is not what proto/ makes it (above): run 'make generate' and commit the result."; exit 1; }
+
+bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, COUNT=10 for go tool benchstat
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \
+		Fuzz*) targets+=" $$word" ;; \
+		ok) for target in $${targets-}; do (set -x; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null); done; targets= ;; \
+	esac; done
+
+cover: ## Write bin/cover.html, and the share of statements that tests reach
+	@mkdir -p bin
+	$(GOTEST) -coverpkg=./... -coverprofile=bin/cover.all $(PKG)
+	@grep -v '\.pb\.go:' bin/cover.all >bin/cover.out; go tool cover -html=bin/cover.out -o bin/cover.html
+	@go tool cover -func=bin/cover.out | tail -n 1
+
+clean: ## Remove what the targets above have built; carts in ./data stay
+	rm -rf bin
