@@ -1,0 +1,108 @@
+package actor
+
+import (
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+)
+
+// Config tells what the grains of one kind are made of. Kind, Registry, Log and View are required.
+type Config[S any] struct {
+	// Kind names the aggregate, for logs.
+	Kind string
+	// Registry knows the mutations.
+	Registry *MutationRegistry[S]
+	// Replay is what events are applied with when the log is replayed. It must take everything that Registry has ever
+	// taken: limits that an operator may lower belong into Registry alone. Default: Registry.
+	Replay *MutationRegistry[S]
+	// Log keeps the events.
+	Log Log
+	// View appends what callers get to see of the state to dst. It must not keep or change s.
+	View func(dst []byte, s *S, info Info) []byte
+	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
+	// Default: every state may be seen.
+	Hidden func(s *S) *Refusal
+	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
+	// that are refused together. Default: such commands are refused with CodeInternal.
+	Clone func(s *S) *S
+	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
+	Encode func(dst []byte, m Mutation) ([]byte, error)
+	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
+	// what was activated together is not passivated together. Default: 10 minutes.
+	Idle time.Duration
+	// MaxQueued bounds the messages that wait for one activation, and MaxInFlight the commits of one activation that
+	// wait for the disk; what comes on top is refused with CodeUnavailable. Default: 1,024 each.
+	MaxQueued, MaxInFlight int
+	// Now tells the time that new events get. Default: time.Now.
+	Now func() time.Time
+	// Observer hears what happens inside. Default: nobody.
+	Observer Observer
+	// Stopped, if not nil, is told when an activation has ended and takes no more messages.
+	Stopped func(id string, self *protoactor.PID)
+	// Logger gets what nobody else hears of. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Observer hears what happens inside activations. Its methods are called from many goroutines and must not block.
+type Observer interface {
+	Activated(kind string)
+	Passivated(kind string)
+	// Replayed is told of each replay: how long it took, how many events it had, and its error if it failed.
+	Replayed(kind, id string, took time.Duration, events int, err error)
+	// EventSkipped is told of each event that a replay could not apply; err is ErrUnknownMutation or says what failed.
+	EventSkipped(kind, id string, ev Event, err error)
+	// Panicked is told when a handler, View or Encode panicked.
+	Panicked(kind, id string, value any)
+	// CommitFailed is told of each commit that the log did not take.
+	CommitFailed(kind, id string, err error)
+}
+
+func (c Config[S]) withDefaults() Config[S] {
+	if c.Registry == nil || c.Log == nil || c.View == nil {
+		panic("actor: Config needs Registry, Log and View")
+	}
+	if c.Replay == nil {
+		c.Replay = c.Registry
+	}
+	if c.Hidden == nil {
+		c.Hidden = func(*S) *Refusal { return nil }
+	}
+	if c.Encode == nil {
+		c.Encode = encodeJSON
+	}
+	if c.Idle <= 0 {
+		c.Idle = 10 * time.Minute
+	}
+	if c.MaxQueued <= 0 {
+		c.MaxQueued = 1024
+	}
+	if c.MaxInFlight <= 0 {
+		c.MaxInFlight = 1024
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func encodeJSON(dst []byte, m Mutation) ([]byte, error) {
+	b, err := json.Marshal(m)
+	return append(dst, b...), err
+}
+
+type nobody struct{}
+
+func (nobody) Activated(string)                                      {}
+func (nobody) Passivated(string)                                     {}
+func (nobody) Replayed(_, _ string, _ time.Duration, _ int, _ error) {}
+func (nobody) EventSkipped(_, _ string, _ Event, _ error)            {}
+func (nobody) Panicked(_, _ string, _ any)                           {}
+func (nobody) CommitFailed(_, _ string, _ error)                     {}

@@ -1,0 +1,58 @@
+package actor
+
+import (
+	"errors"
+	"sync"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+)
+
+// flight is one commit on its way to stable storage, with all who wait for it: the command that made it, and
+// whoever asked something while it was the newest. The grain adds waiters, the log decides.
+type flight struct {
+	mu      sync.Mutex // guards the rest
+	decided bool
+	err     error // why it failed; set with decided
+	waiting []waiter
+}
+
+type waiter struct {
+	to    *protoactor.PID
+	reply *Reply
+	wrote bool // the flight carries this command's events
+}
+
+// join makes w wait for the flight, or returns how the flight was decided.
+func (f *flight) join(w waiter) (decided bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.decided {
+		f.waiting = append(f.waiting, w)
+	}
+	return f.decided, f.err
+}
+
+// decide answers all who wait.
+func (f *flight) decide(root *protoactor.RootContext, err error) {
+	f.mu.Lock()
+	f.decided, f.err = true, err
+	waiting := f.waiting
+	f.waiting = nil
+	f.mu.Unlock()
+	for _, w := range waiting {
+		root.Send(w.to, w.answer(err))
+	}
+}
+
+func (w *waiter) answer(err error) any {
+	switch {
+	case err == nil:
+		return w.reply
+	case w.wrote && errors.Is(err, ErrOutcomeUnknown):
+		return &Reply{Refusal: Refuse(CodeOutcomeUnknown, "the change may or may not have been stored; repeat it with the same idempotency key")}
+	case w.wrote && !errors.Is(err, ErrStale):
+		return &Reply{Refusal: Refuse(CodeUnavailable, "the change could not be stored")}
+	}
+	// Certainly not stored, or only asked: a new activation can answer.
+	return &protoactor.DeadLetterResponse{}
+}

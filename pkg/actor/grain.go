@@ -1,0 +1,226 @@
+package actor
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/cluster"
+	"github.com/google/uuid"
+)
+
+// Props returns what proto.actor needs to make activations: each is told its identity by a ClusterInit message
+// that comes before all others. Props panics when cfg lacks something that is required.
+func Props[S any](system *protoactor.ActorSystem, cfg Config[S]) *protoactor.Props {
+	cfg = cfg.withDefaults()
+	return protoactor.PropsFromProducer(
+		func() protoactor.Actor { return &grain[S]{cfg: &cfg} },
+		protoactor.WithMailbox(newMailbox(system, cfg.MaxQueued)),
+	)
+}
+
+// typeNoChange is the event of a command that had a key and found nothing to change. It is there to remember the
+// key: without it a repeat that comes after other commands would be applied.
+const typeNoChange = "NoChange"
+
+// grain is one activation. Receive owns all fields; flights are shared with the log, which decides them.
+type grain[S any] struct {
+	cfg   *Config[S]
+	id    string
+	claim Claim
+	state *S
+	info  Info
+	keys  map[keyHash]uint64 // the Request that came with each key
+	last  *flight            // the newest commit; nil before the first
+	queue atomic.Int64       // commits that are not decided
+
+	// lost is set when the state can no longer be trusted to be what the log holds. Nothing is handled from then
+	// on: the next activation does. Set by Receive, and by the log when a commit fails.
+	lost atomic.Bool
+	// dead says why the log could not be replayed; nil if it could.
+	dead *Refusal
+}
+
+type keyHash [16]byte
+
+// hashKey shortens key: the first 16 bytes of SHA-256 are enough for no two to meet (2^64 keys in one cart).
+func hashKey(key string) keyHash {
+	sum := sha256.Sum256([]byte(key))
+	return keyHash(sum[:16])
+}
+
+// Receive handles one message at a time.
+func (g *grain[S]) Receive(ctx protoactor.Context) {
+	defer g.contain(ctx)
+	switch msg := ctx.Message().(type) {
+	case *cluster.ClusterInit:
+		g.activate(ctx, msg.Identity.GetIdentity())
+	case *Command:
+		g.handle(ctx, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
+	case *Query:
+		g.handle(ctx, func(to *protoactor.PID) { g.tell(ctx, to, g.answer(msg)) })
+	case *protoactor.ReceiveTimeout:
+		if g.queue.Load() > 0 {
+			g.stayActive(ctx) // the disk is slower than our patience; those who wait are still there
+			return
+		}
+		ctx.Stop(ctx.Self())
+	case *protoactor.Stopping:
+		g.passivate(ctx)
+	}
+}
+
+// handle sees to what every request has in common.
+func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
+	to := ctx.Sender()
+	switch {
+	case to == nil: // nobody waits for an answer, so nobody would know
+	case g.lost.Load() || g.state == nil && g.dead == nil:
+		ctx.Send(to, &protoactor.DeadLetterResponse{})
+	case g.dead != nil:
+		ctx.Send(to, &Reply{Refusal: g.dead})
+	default:
+		do(to)
+		if g.info.Version == 0 && g.queue.Load() == 0 {
+			ctx.Stop(ctx.Self()) // asking for what does not exist must cost no memory
+		}
+	}
+}
+
+// contain keeps a panic within this activation. The state may be half changed: it is not used again.
+func (g *grain[S]) contain(ctx protoactor.Context) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
+	g.lost.Store(true)
+	if to := ctx.Sender(); to != nil {
+		ctx.Send(to, &Reply{Refusal: Refuse(CodeInternal, "the request could not be handled")})
+	}
+	ctx.Stop(ctx.Self())
+}
+
+func (g *grain[S]) activate(ctx protoactor.Context, id string) {
+	g.id = id
+	g.cfg.Observer.Activated(g.cfg.Kind)
+	if err := g.replay(context.Background()); err != nil {
+		// Whoever asks hears about it; then this activation ends, and the next one tries again.
+		g.cfg.Logger.Error("activate", "kind", g.cfg.Kind, "id", id, "err", err)
+		g.dead = Refuse(CodeInternal, "the %s could not be loaded", g.cfg.Kind)
+		if errors.Is(err, ErrUnavailable) {
+			g.dead = Refuse(CodeUnavailable, "the log cannot be read at present")
+		}
+		ctx.Poison(ctx.Self())
+		return
+	}
+	g.stayActive(ctx)
+}
+
+// stayActive starts the idle time anew.
+func (g *grain[S]) stayActive(ctx protoactor.Context) {
+	ctx.SetReceiveTimeout(g.cfg.Idle - rand.N(g.cfg.Idle/8+1))
+}
+
+func (g *grain[S]) passivate(ctx protoactor.Context) {
+	if g.claim != nil {
+		g.claim.Release()
+	}
+	g.cfg.Observer.Passivated(g.cfg.Kind)
+	if g.cfg.Stopped != nil {
+		g.cfg.Stopped(g.id, ctx.Self())
+	}
+}
+
+// replay makes the state what the log says.
+func (g *grain[S]) replay(ctx context.Context) (err error) {
+	start, events := time.Now(), 0
+	defer func() { g.cfg.Observer.Replayed(g.cfg.Kind, g.id, time.Since(start), events, err) }()
+
+	g.claim, err = g.cfg.Log.Activate(ctx, g.id)
+	if err != nil {
+		return fmt.Errorf("claim the log of %s %s: %w", g.cfg.Kind, g.id, err)
+	}
+	state := new(S)
+	g.info, g.keys = Info{ID: g.id}, map[keyHash]uint64{}
+	for ev, err := range g.claim.Replay(ctx) {
+		if err != nil {
+			return fmt.Errorf("replay %s %s after version %d: %w", g.cfg.Kind, g.id, g.info.Version, err)
+		}
+		events++
+		g.reapply(state, ev)
+	}
+	g.state = state
+	return nil
+}
+
+// reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
+// none, and silence is not.
+func (g *grain[S]) reapply(state *S, ev Event) {
+	g.info.Version = ev.Version
+	if ev.Damaged {
+		g.info.Damaged = true
+		return
+	}
+	g.touch(ev.Time)
+	if ev.Key != "" {
+		g.keys[hashKey(ev.Key)] = ev.Request
+	}
+	if ev.Type == typeNoChange {
+		return
+	}
+	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
+	if err != nil {
+		g.info.Damaged = true // nobody knows what it would have done; a refusal, below, is known to have done nothing
+	} else {
+		err = g.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	}
+	if err != nil && err != NoChange {
+		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
+	}
+}
+
+// applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.
+func (g *grain[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
+			g.info.Damaged = true
+			err = fmt.Errorf("handler panicked: %v", r)
+		}
+	}()
+	return g.cfg.Replay.Apply(state, m, meta)
+}
+
+func (g *grain[S]) touch(t time.Time) {
+	if g.info.Created.IsZero() {
+		g.info.Created = t
+	}
+	g.info.Updated = t
+}
+
+// now is the time for new events: in milliseconds, as the log keeps it, and never before the last event's.
+func (g *grain[S]) now() time.Time {
+	t := g.cfg.Now().UTC().Truncate(time.Millisecond)
+	if t.Before(g.info.Updated) {
+		return g.info.Updated
+	}
+	return t
+}
+
+// eventID makes the id of a commit's nth event. The first one of a command with a key is made from the key, so that
+// the log itself knows a repeat (RFC 9562, version 8); the others are ordered by time (version 7).
+func eventID(key string, n int) uuid.UUID {
+	if n == 0 && key != "" {
+		return uuid.NewHash(sha256.New(), keyNamespace, []byte(key), 8)
+	}
+	return uuid.Must(uuid.NewV7())
+}
+
+// keyNamespace is an arbitrary constant: ids that are made from keys must be the same for ever.
+var keyNamespace = uuid.MustParse("6f1d0a52-7c0e-4b8e-9a36-2c7f4d1e8b90")

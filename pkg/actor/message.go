@@ -1,0 +1,71 @@
+package actor
+
+import "time"
+
+// Command asks a grain to apply mutations as one commit.
+type Command struct {
+	// Steps are applied in order. The command takes effect if every step that is not optional is accepted and, when
+	// it has optional ones, at least one of those is. Otherwise nothing happens.
+	Steps []Step
+	// Key makes the command repeatable: one that was applied under the same key before is not applied again, for as
+	// long as the grain's log lives. "" for none.
+	Key string
+	// Request tells commands apart that come with the same key; a hash of all that the caller asked.
+	Request uint64
+	// IfVersion, if not nil, is the version the grain must be at, counting what is queued.
+	IfVersion *uint64
+	// MustExist refuses the command when the grain has no events.
+	MustExist bool
+	// Minimal leaves out the reply's View.
+	Minimal bool
+	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
+	Deadline time.Time
+}
+
+// Step is one mutation of a command.
+type Step struct {
+	Mutation Mutation
+	// Optional steps may be refused without the others.
+	Optional bool
+}
+
+// Query asks a grain for its state.
+type Query struct {
+	// Key, if not "", asks whether a command with this key has been applied: the reply says so in Replayed.
+	Key string
+	// Minimal leaves out the reply's View.
+	Minimal bool
+}
+
+// Reply answers a Command or a Query. All it tells is on stable storage.
+type Reply struct {
+	// Refusal says why the command had no effect, or why the state is not shown.
+	Refusal *Refusal
+	// Version of the state that the reply tells of; 0 if the grain has no events.
+	Version uint64
+	// View is the state as Config.View writes it. Not set in minimal replies, and with most refusals.
+	View []byte
+	// Outcomes has one entry for each step that was tried, in order.
+	Outcomes []Outcome
+	// Replayed is true when the command's key had been applied before, and nothing was applied now.
+	Replayed bool
+}
+
+// Outcome tells what became of a step.
+type Outcome struct {
+	Type    string
+	Payload []byte   // the mutation as JSON
+	Refusal *Refusal // nil if the step was accepted
+}
+
+// Codes of the refusals that come from the grain itself and not from a handler.
+const (
+	CodeNotFound        = "not_found"
+	CodeVersionConflict = "version_conflict"       // IfVersion is not the present version; the reply has the View
+	CodeKeyReused       = "idempotency_key_reused" // Key came with another Request before
+	CodeUnavailable     = "unavailable"            // nothing was applied; worth another try later
+	CodeOutcomeUnknown  = "outcome_unknown"        // it may or may not have been applied
+	CodeInternal        = "internal"               // a bug; nothing was applied
+	CodeNotApplied      = "not_applied"            // of a step: accepted, but another step was refused
+	CodeUnknownMutation = "unknown_mutation"       // of a step: no handler is registered
+)

@@ -1,0 +1,197 @@
+package actor
+
+import (
+	"errors"
+	"time"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+)
+
+// answer tells the state as it is now.
+func (g *grain[S]) answer(q *Query) *Reply {
+	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
+	if q.Key != "" {
+		_, reply.Replayed = g.keys[hashKey(q.Key)]
+	}
+	if !q.Minimal && reply.Refusal == nil {
+		reply.View = g.cfg.View(nil, g.state, g.info)
+	}
+	return reply
+}
+
+// submit applies a command and queues its commit. The log answers it, when it is decided.
+func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Command) {
+	if reply := g.check(cmd); reply != nil {
+		g.tell(ctx, to, reply)
+		return
+	}
+	batch, reply := g.apply(cmd)
+	if len(batch) == 0 {
+		g.tell(ctx, to, reply)
+		return
+	}
+	f := &flight{waiting: []waiter{{to: to, reply: reply, wrote: true}}}
+	want := g.info.Version - uint64(len(batch))
+	g.last = f
+	g.queue.Add(1)
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	g.claim.Append(want, batch, func(err error) {
+		if err != nil {
+			// Before anybody hears of it: what they send next must find another activation.
+			if g.lost.CompareAndSwap(false, true) {
+				root.Stop(self)
+			}
+			g.cfg.Observer.CommitFailed(g.cfg.Kind, g.id, err)
+		}
+		g.queue.Add(-1)
+		f.decide(root, err)
+	})
+}
+
+// check answers a command that must not be applied; nil if it may.
+func (g *grain[S]) check(cmd *Command) *Reply {
+	if cmd.Key != "" {
+		if first, ok := g.keys[hashKey(cmd.Key)]; ok {
+			if first != cmd.Request {
+				return &Reply{Version: g.info.Version, Refusal: Refuse(CodeKeyReused, "this idempotency key was used for another request")}
+			}
+			reply := g.answer(&Query{Minimal: cmd.Minimal})
+			reply.Replayed = true
+			return reply
+		}
+	}
+	refuse := func(code, message string) *Reply {
+		return &Reply{Version: g.info.Version, Refusal: Refuse(code, "%s", message)}
+	}
+	switch {
+	case len(cmd.Steps) == 0:
+		return refuse(CodeInternal, "the command has no steps")
+	case cmd.MustExist && g.info.Version == 0:
+		return refuse(CodeNotFound, "there is no such "+g.cfg.Kind)
+	case cmd.IfVersion != nil && *cmd.IfVersion != g.info.Version:
+		reply := g.answer(&Query{})
+		if reply.Refusal == nil {
+			reply.Refusal = Refuse(CodeVersionConflict, "expected version %d, got %d", *cmd.IfVersion, g.info.Version)
+		}
+		return reply
+	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
+		return refuse(CodeUnavailable, "the request waited too long and was not applied")
+	case g.queue.Load() >= int64(g.cfg.MaxInFlight):
+		return refuse(CodeUnavailable, "too many changes of this "+g.cfg.Kind+" wait for the disk")
+	}
+	if err := g.cfg.Log.Writable(); err != nil {
+		return refuse(CodeUnavailable, "changes cannot be stored at present")
+	}
+	return nil
+}
+
+// apply runs the steps of cmd on the state. It returns the events to append, none if the command changes nothing,
+// and the answer to give once they are stored.
+func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
+	state, reply := g.state, &Reply{Outcomes: make([]Outcome, 0, len(cmd.Steps))}
+	required, optional, accepted := false, 0, 0
+	for i := range cmd.Steps {
+		required = required || !cmd.Steps[i].Optional
+	}
+	if required && len(cmd.Steps) > 1 {
+		if g.cfg.Clone == nil {
+			return nil, &Reply{Version: g.info.Version, Refusal: Refuse(CodeInternal, "batches are not supported")}
+		}
+		state = g.cfg.Clone(g.state) // a later step may be refused, and then nothing must have happened
+	}
+
+	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
+	var refused *Refusal // the one that decides, if the command is refused
+	for i := range cmd.Steps {
+		step := &cmd.Steps[i]
+		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch)), Time: now}
+		out, changed := g.step(state, step.Mutation, &ev)
+		reply.Outcomes = append(reply.Outcomes, out)
+		switch {
+		case out.Refusal == nil:
+			if changed {
+				batch = append(batch, ev)
+			}
+			if step.Optional {
+				accepted++
+			}
+		case refused == nil || !step.Optional:
+			refused = out.Refusal
+		}
+		if step.Optional {
+			optional++
+		} else if out.Refusal != nil {
+			return nil, g.refuseAll(reply, refused)
+		}
+	}
+	if optional > 0 && accepted == 0 {
+		return nil, g.refuseAll(reply, refused)
+	}
+
+	if len(batch) == 0 && cmd.Key != "" {
+		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now, Type: typeNoChange, Payload: []byte("{}")})
+	}
+	if cmd.Key != "" {
+		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
+		g.keys[hashKey(cmd.Key)] = cmd.Request
+	}
+	g.state = state
+	if len(batch) > 0 {
+		g.info.Version += uint64(len(batch))
+		g.touch(now)
+	}
+	reply.Version = g.info.Version
+	if !cmd.Minimal {
+		reply.View = g.cfg.View(nil, g.state, g.info)
+	}
+	return batch, reply
+}
+
+// step applies one mutation and completes ev; changed is false when there is nothing to store.
+func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed bool) {
+	name, ok := g.cfg.Registry.Name(m)
+	if !ok {
+		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
+	}
+	// Encoded first: what cannot be stored must not be applied.
+	payload, err := g.cfg.Encode(nil, m)
+	if err != nil {
+		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
+	}
+	out = Outcome{Type: name, Payload: payload}
+	ev.Type, ev.Payload = name, payload
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	if err == nil || err == NoChange {
+		return out, err == nil
+	}
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		out.Refusal = refusal
+		return out, false
+	}
+	g.cfg.Logger.Error("apply", "kind", g.cfg.Kind, "id", g.id, "mutation", name, "err", err)
+	out.Refusal = Refuse(CodeInternal, "the mutation could not be applied")
+	return out, false
+}
+
+// refuseAll turns reply into that of a command that had no effect.
+func (g *grain[S]) refuseAll(reply *Reply, because *Refusal) *Reply {
+	for i := range reply.Outcomes {
+		if reply.Outcomes[i].Refusal == nil {
+			reply.Outcomes[i].Refusal = Refuse(CodeNotApplied, "another mutation of the same request was refused")
+		}
+	}
+	reply.Refusal, reply.Version = because, g.info.Version
+	return reply
+}
+
+// tell sends an answer that was made from the present state, once that state is on stable storage.
+func (g *grain[S]) tell(ctx protoactor.Context, to *protoactor.PID, reply *Reply) {
+	w := waiter{to: to, reply: reply}
+	if g.last == nil {
+		ctx.Send(to, reply)
+		return
+	}
+	if decided, err := g.last.join(w); decided {
+		ctx.Send(to, w.answer(err))
+	}
+}
