@@ -1,0 +1,94 @@
+package grain
+
+import (
+	"maps"
+	"slices"
+
+	"cartd/pkg/actor"
+)
+
+// Status is where a cart stands in its life.
+type Status string
+
+const (
+	StatusOpen     Status = "open"
+	StatusCheckout Status = "checkout" // frozen while an order is paid
+	StatusOrdered  Status = "ordered"
+	StatusMerged   Status = "merged" // another cart has taken over what was in it
+	StatusDeleted  Status = "deleted"
+)
+
+// Cart is the state of one cart. The zero value is the cart that does not exist.
+//
+// What its slices and maps hold by value belongs to this Cart; what stands behind a pointer or in a slice of a
+// delivery is never changed, only replaced, and so may be shared with clones and with the mutations it came from.
+type Cart struct {
+	status                    Status
+	currency, country, userID string
+
+	lines    []line // by ascending id
+	lastLine uint32 // the highest line id ever given
+	children int    // how many lines have a parent
+	index    index
+
+	deliveries   []delivery // by ascending id
+	lastDelivery uint32     // the highest delivery id ever given
+
+	items totals // of the lines and the deliveries
+
+	orderID, paymentStatus string
+
+	subscriptions map[string]subscription // values are never changed, only replaced
+}
+
+// Status returns where the cart stands; "" if it does not exist.
+func (c *Cart) Status() Status { return c.status }
+
+// Currency returns the ISO 4217 code, "" if the cart has none yet.
+func (c *Cart) Currency() string { return c.currency }
+
+// UserID returns the user that the cart is bound to, "" if none.
+func (c *Cart) UserID() string { return c.userID }
+
+// Empty reports whether the cart has no lines.
+func (c *Cart) Empty() bool { return len(c.lines) == 0 }
+
+// Clone returns a copy that shares nothing with c that may change.
+func (c *Cart) Clone() *Cart {
+	clone := *c
+	clone.lines = slices.Clone(c.lines)
+	clone.index = nil // made again when an item is added: most batches on a clone look up few lines
+	clone.deliveries = slices.Clone(c.deliveries)
+	clone.items = c.items.clone()
+	clone.subscriptions = maps.Clone(c.subscriptions)
+	return &clone
+}
+
+// closed returns why the cart is no longer there to be changed, and nil if it is open, in checkout, or yet to be.
+func (c *Cart) closed() error {
+	switch c.status {
+	case StatusDeleted:
+		return actor.Refuse(codeDeleted, "The cart was deleted.")
+	case StatusOrdered:
+		return actor.Refuse(codeOrdered, "The cart was ordered and can no longer be changed.")
+	case StatusMerged:
+		return actor.Refuse(codeMerged, "The cart was merged into another one and can no longer be changed.")
+	}
+	return nil
+}
+
+// frozen returns why the cart cannot be changed now, and nil if it can.
+func (c *Cart) frozen() error {
+	if c.status == StatusCheckout {
+		return actor.Refuse(codeFrozen, "The cart cannot be changed while order %q is being paid.", c.orderID)
+	}
+	return c.closed()
+}
+
+// fits returns nil if the cart's total stays within bounds when to takes the place of from.
+func (c *Cart) fits(from, to amount, field string) error {
+	if c.items.sum.inc-from.inc+to.inc > maxMoney { // each is at most maxMoney: no wrapping
+		return invalid(field, "The cart's total would exceed %d.", int64(maxMoney))
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package grain
+
+import (
+	"log/slog"
+	"math"
+	"time"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+
+	"cartd/internal/eventlog"
+	"cartd/pkg/actor"
+)
+
+// Options are what the grains of carts need beside a log; see actor.Config for their defaults.
+type Options struct {
+	Idle     time.Duration
+	Observer actor.Observer
+	Logger   *slog.Logger
+	Now      func() time.Time
+	Stopped  func(id string, self *protoactor.PID)
+}
+
+// Config makes carts of the mutations in registry, with their logs in store.
+func Config(store eventlog.Store, registry *actor.MutationRegistry[Cart], opts Options) actor.Config[Cart] {
+	return actor.Config[Cart]{
+		Kind:     string(eventlog.KindCart),
+		Registry: registry,
+		Replay:   Registry(Limits{MaxLines: math.MaxInt, MaxQuantity: math.MaxInt64}), // a lowered limit is for what comes
+		Log:      Log(store, eventlog.KindCart),
+		View:     AppendView,
+		Hidden:   hidden,
+		Clone:    (*Cart).Clone,
+		Encode:   AppendPayload,
+		Idle:     opts.Idle,
+		Observer: opts.Observer,
+		Logger:   opts.Logger,
+		Now:      opts.Now,
+		Stopped:  opts.Stopped,
+	}
+}
+
+// hidden says why a cart is not shown any more.
+func hidden(c *Cart) *actor.Refusal {
+	if c.Status() == StatusDeleted {
+		return actor.Refuse("cart_deleted", "The cart was deleted.")
+	}
+	return nil
+}

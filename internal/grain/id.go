@@ -1,0 +1,46 @@
+package grain
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+)
+
+// CartID names a cart. It is made by [ParseCartID] and [NewCartID] alone, so that it is safe as a file name and in
+// a URL; the zero value names no cart.
+type CartID string
+
+// crockford is the alphabet of Crockford's base32: no I, L, O or U, which are misread or make words.
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+const maxIDBytes = 64
+
+// NewCartID returns an id that cannot be guessed: 128 bits of crypto/rand as 26 characters of Crockford base32.
+func NewCartID() CartID {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails: it ends the program rather than return weak bytes
+	hi, lo := binary.BigEndian.Uint64(random[:8]), binary.BigEndian.Uint64(random[8:])
+	var id [26]byte
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i] = crockford[lo&31]
+		lo = lo>>5 | hi<<59
+		hi >>= 5
+	}
+	return CartID(id[:])
+}
+
+// ParseCartID returns s as an id if it matches [A-Za-z0-9][A-Za-z0-9_-]{0,63}.
+func ParseCartID(s string) (CartID, error) {
+	if s == "" || len(s) > maxIDBytes {
+		return "", fmt.Errorf("cart id of %d bytes: want 1 to %d", len(s), maxIDBytes)
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case (c == '_' || c == '-') && i > 0:
+		default:
+			return "", fmt.Errorf("cart id %q: want letters, digits, _ and -, the first a letter or digit", s)
+		}
+	}
+	return CartID(s), nil
+}

@@ -1,0 +1,80 @@
+package grain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"cartd/internal/eventlog"
+	"cartd/pkg/actor"
+)
+
+// Log makes an event store the log of the grains of one kind.
+func Log(store eventlog.Store, kind eventlog.Kind) actor.Log { return log{store, kind} }
+
+type log struct {
+	store eventlog.Store
+	kind  eventlog.Kind
+}
+
+func (l log) Activate(ctx context.Context, id string) (actor.Claim, error) {
+	stream, err := eventlog.ParseStreamID(l.kind, id)
+	if err != nil {
+		return nil, err
+	}
+	act, err := l.store.Activate(ctx, stream)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return claim{act}, nil
+}
+
+func (l log) Writable() error { return translate(l.store.Writable()) }
+
+type claim struct{ act eventlog.Activation }
+
+func (c claim) Release() { c.act.Release() }
+
+func (c claim) Replay(ctx context.Context) iter.Seq2[actor.Event, error] {
+	return func(yield func(actor.Event, error) bool) {
+		for ev, err := range c.act.Replay(ctx) {
+			if err != nil {
+				yield(actor.Event{}, translate(err))
+				return
+			}
+			if ev.Branch != "" {
+				continue // only main has grains so far
+			}
+			if !yield(actor.Event{Version: ev.Version, ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time,
+				Type: ev.Type, Payload: ev.Payload, Damaged: ev.Damaged}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {
+	commit := eventlog.Commit{Want: want, Events: make([]eventlog.Event, len(events))}
+	for i, ev := range events {
+		commit.Events[i] = eventlog.Event{ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time, Type: ev.Type, Payload: ev.Payload}
+	}
+	c.act.Append(commit, func(_ eventlog.Receipt, err error) { decided(translate(err)) })
+}
+
+// translate says a store's error in the words of pkg/actor.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, conflict := errors.AsType[*eventlog.ConflictError](err)
+	switch {
+	case errors.Is(err, eventlog.ErrOutcomeUnknown):
+		return fmt.Errorf("%w: %w", actor.ErrOutcomeUnknown, err)
+	case conflict, errors.Is(err, eventlog.ErrFenced):
+		return fmt.Errorf("%w: %w", actor.ErrStale, err)
+	case errors.Is(err, eventlog.ErrLowSpace), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrClosed):
+		return fmt.Errorf("%w: %w", actor.ErrUnavailable, err)
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+package grain
+
+import "cartd/pkg/actor"
+
+// Limits says how much a cart may hold and how its VAT is rounded. The zero value of each field is its default.
+//
+// A registry that replays a cart's events must not be stricter, nor round otherwise, than the one that accepted them:
+// what it refuses at replay is missing from the cart.
+type Limits struct {
+	MaxLines    int      // lines in a cart; 5,000
+	MaxQuantity int64    // units on a line; 1,000,000
+	Rounding    Rounding // half to even, on the line
+}
+
+// rules is Limits with the defaults in place; the handlers are its methods.
+type rules struct {
+	maxLines    int
+	maxQuantity int64
+	rounding    Rounding
+}
+
+// Registry returns the handlers of every mutation that a cart takes. It is read-only from then on.
+//
+// AddRequest and SetCartRequest are not among them: they are requests, resolved into these mutations before they
+// reach a cart.
+func Registry(limits Limits) *actor.MutationRegistry[Cart] {
+	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, rounding: limits.Rounding}
+	if limits.MaxLines > 0 {
+		h.maxLines = limits.MaxLines
+	}
+	if limits.MaxQuantity > 0 {
+		h.maxQuantity = limits.MaxQuantity
+	}
+	r := actor.NewMutationRegistry[Cart]()
+
+	register(r, "CartCreated", createCart)
+	register(r, "CartDeleted", deleteCart)
+	register(r, "SetUserId", whenOpen(setUser))
+
+	register(r, "AddItem", whenOpen(h.addItem))
+	register(r, "RemoveItem", whenOpen(removeItem))
+	register(r, "ChangeQuantity", whenOpen(h.changeQuantity))
+	register(r, "LineItemAttributes", whenOpen(setAttributes))
+	register(r, "LineItemMarking", whenOpen(setMarking))
+	register(r, "RemoveLineItemMarking", whenOpen(removeMarking))
+	register(r, "ClearCart", whenOpen(clearCart))
+	register(r, "UpsertSubscriptionDetails", whenOpen(upsertSubscription))
+
+	register(r, "SetDelivery", whenOpen(h.setDelivery))
+	register(r, "RemoveDelivery", whenOpen(removeDelivery))
+	register(r, "SetPickupPoint", whenOpen(setPickupPoint))
+
+	register(r, "InitializeCheckout", initializeCheckout)
+	register(r, "AbortCheckout", abortCheckout)
+	register(r, "OrderCreated", createOrder)
+	return r
+}
+
+// handler is what actor.Register takes.
+type handler[M any] = func(*Cart, *M, actor.Meta) error
+
+// register registers h, which never sees a nil mutation.
+func register[M any](r *actor.MutationRegistry[Cart], name string, h handler[M]) {
+	actor.Register(r, name, func(c *Cart, m *M, meta actor.Meta) error {
+		if m == nil {
+			return invalid("", "%s has no content.", name)
+		}
+		return h(c, m, meta)
+	})
+}
+
+// whenOpen refuses what a cart that is not open does not take, and opens a cart that did not exist: the first
+// mutation makes the cart.
+func whenOpen[M any](h handler[M]) handler[M] {
+	return func(c *Cart, m *M, meta actor.Meta) error {
+		if err := c.frozen(); err != nil {
+			return err
+		}
+		if err := h(c, m, meta); err != nil {
+			return err
+		}
+		c.status = StatusOpen
+		return nil
+	}
+}

@@ -1,0 +1,232 @@
+package grain
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"cartd/pkg/actor"
+	"cartd/pkg/messages"
+)
+
+// timeFormat is RFC 3339 to the millisecond, of a time in UTC.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// total is what the cart costs: its lines and deliveries, less its discounts.
+func (c *Cart) total() amount { return c.items.sum }
+
+// AppendView appends the cart as the JSON object that callers see to dst, and returns the extended slice. It allocates
+// nothing but what dst lacks (and a list of ids, if the cart has subscription details), and changes nothing.
+func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
+	dst = appendText(dst, `{"id":`, info.ID)
+	dst = append(dst, `,"branch":"main","version":`...)
+	dst = strconv.AppendUint(dst, info.Version, 10)
+	dst = appendText(dst, `,"status":`, string(c.status))
+	dst = appendText(dst, `,"currency":`, c.currency)
+	dst = appendText(dst, `,"country":`, c.country)
+	dst = appendText(dst, `,"userId":`, c.userID)
+	dst = append(dst, `,"items":[`...)
+	for i := range c.lines {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendLine(dst, &c.lines[i])
+	}
+	dst = append(dst, `],"deliveries":[`...)
+	for i := range c.deliveries {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendDelivery(dst, &c.deliveries[i])
+	}
+	dst = append(dst, `],"vouchers":[],"totalPrice":`...)
+	dst = appendTotals(dst, &c.items)
+	dst = appendNumber(dst, `,"totalTax":`, c.total().vat())
+	dst = append(dst, `,"totalDiscount":`...)
+	dst = appendTotals(dst, &totals{})
+	dst = append(dst, `,"processing":false,"paymentInProgress":`...)
+	dst = strconv.AppendBool(dst, c.status == StatusCheckout)
+	dst = appendText(dst, `,"orderReference":`, c.orderID)
+	dst = appendText(dst, `,"paymentStatus":`, c.paymentStatus)
+	dst = append(dst, `,"warnings":[`...)
+	dst = append(appendWarnings(dst, c.lines), ']')
+	if len(c.subscriptions) > 0 {
+		dst = appendSubscriptions(append(dst, `,"subscriptionDetails":{`...), c.subscriptions)
+		dst = append(dst, '}')
+	}
+	dst = appendTime(dst, `,"createdAt":"`, info.Created)
+	dst = appendTime(dst, `,"updatedAt":"`, info.Updated)
+	if info.Damaged {
+		dst = append(dst, `,"damaged":true`...)
+	}
+	return append(dst, '}')
+}
+
+func appendLine(dst []byte, l *line) []byte {
+	p := l.product
+	dst = appendNumber(dst, `{"id":`, int64(l.id))
+	dst = appendNumber(dst, `,"itemId":`, int64(p.itemID))
+	dst = appendText(dst, `,"sku":`, p.sku)
+	dst = appendNumber(dst, `,"qty":`, l.qty)
+	dst = appendText(dst, `,"type":`, p.kind)
+	dst = appendText(dst, `,"storeId":`, p.store)
+	dst = append(dst, `,"parentId":`...)
+	dst = appendIf(dst, p.parent != 0, int64(p.parent))
+	dst = appendPrice(append(dst, `,"price":`...), p.unit, p.tax)
+	dst = appendPrice(append(dst, `,"orgPrice":`...), p.orgUnit, p.tax)
+	dst = append(dst, `,"discount":`...)
+	if p.orgPrice > p.price {
+		dst = appendPrice(dst, l.discount, p.tax)
+	} else {
+		dst = appendTotals(dst, &totals{})
+	}
+	dst = appendPrice(append(dst, `,"totalPrice":`...), l.total, p.tax)
+	dst = append(dst, `,"stock":`...)
+	dst = appendIf(dst, p.stocked, p.stock)
+	dst = appendText(dst, `,"disclaimer":`, p.disclaimer)
+	dst = appendText(dst, `,"saleStatus":`, p.saleStatus)
+	if p.marking.set {
+		dst = appendNumber(dst, `,"marking":{"type":`, int64(p.marking.kind))
+		dst = appendText(dst, `,"text":`, p.marking.text)
+		dst = append(dst, '}')
+	} else {
+		dst = append(dst, `,"marking":null`...)
+	}
+	dst = append(dst, `,"attributes":`...)
+	if p.attributes == "" {
+		dst = append(dst, '{', '}')
+	} else {
+		dst = append(dst, p.attributes...)
+	}
+	dst = appendText(dst, `,"meta":{"name":`, p.name)
+	dst = appendText(dst, `,"brand":`, p.brand)
+	dst = appendText(dst, `,"category":`, p.category)
+	dst = appendText(dst, `,"sellerId":`, p.sellerID)
+	dst = appendText(dst, `,"sellerName":`, p.seller)
+	dst = appendText(dst, `,"image":`, p.image)
+	return append(dst, '}', '}')
+}
+
+func appendDelivery(dst []byte, d *delivery) []byte {
+	dst = appendNumber(dst, `{"id":`, int64(d.id))
+	dst = appendText(dst, `,"provider":`, d.provider)
+	dst = append(dst, `,"items":[`...)
+	for i, id := range d.lines {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, uint64(id), 10)
+	}
+	dst = appendPrice(append(dst, `],"price":`...), d.price, d.tax)
+	dst = appendAddress(append(dst, `,"address":`...), d.address)
+	dst = appendPickupPoint(append(dst, `,"pickupPoint":`...), d.pickup)
+	return append(dst, '}')
+}
+
+func appendAddress(dst []byte, a *messages.Address) []byte {
+	if a == nil {
+		return append(dst, "null"...)
+	}
+	dst = appendOptional(dst, `{"name":`, a.Name)
+	dst = appendOptional(dst, `,"street":`, a.Street)
+	dst = appendOptional(dst, `,"city":`, a.City)
+	dst = appendOptional(dst, `,"zip":`, a.Zip)
+	dst = appendOptional(dst, `,"country":`, a.Country)
+	dst = appendOptional(dst, `,"phone":`, a.Phone)
+	dst = appendOptional(dst, `,"email":`, a.Email)
+	return append(dst, '}')
+}
+
+func appendPickupPoint(dst []byte, p *messages.PickupPoint) []byte {
+	if p == nil {
+		return append(dst, "null"...)
+	}
+	dst = appendText(dst, `{"id":`, p.Id)
+	dst = appendOptional(dst, `,"name":`, p.Name)
+	dst = appendOptional(dst, `,"address":`, p.Address)
+	dst = appendOptional(dst, `,"city":`, p.City)
+	dst = appendOptional(dst, `,"zip":`, p.Zip)
+	dst = appendOptional(dst, `,"country":`, p.Country)
+	return append(dst, '}')
+}
+
+// appendWarnings appends what the shopper should know of, in the order of the lines. Nothing of it stands in the way
+// of an order.
+func appendWarnings(dst []byte, lines []line) []byte {
+	some := false
+	for i := range lines {
+		l := &lines[i]
+		if !l.product.stocked || l.qty <= l.product.stock {
+			continue
+		}
+		if some {
+			dst = append(dst, ',')
+		}
+		some = true
+		dst = appendNumber(dst, `{"code":"out_of_stock","item":`, int64(l.id))
+		dst = appendNumber(dst, `,"message":"`, l.qty)
+		dst = appendNumber(dst, ` wanted, `, max(l.product.stock, 0))
+		dst = append(dst, ` in stock"}`...)
+	}
+	return dst
+}
+
+func appendSubscriptions(dst []byte, subscriptions map[string]subscription) []byte {
+	for i, id := range slices.Sorted(maps.Keys(subscriptions)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		s := subscriptions[id]
+		dst = appendString(dst, id)
+		dst = appendText(dst, `:{"id":`, id)
+		dst = appendText(dst, `,"offeringCode":`, s.offeringCode)
+		dst = appendText(dst, `,"signingType":`, s.signingType)
+		dst = appendText(dst, `,"data":`, s.data)
+		dst = append(dst, '}')
+	}
+	return dst
+}
+
+// appendPrice appends a price at one rate.
+func appendPrice(dst []byte, a amount, tax int32) []byte {
+	dst = appendNumber(dst, `{"exVat":`, a.ex)
+	dst = appendNumber(dst, `,"incVat":`, a.inc)
+	dst = appendRate(append(dst, `,"vat":{"`...), tax)
+	dst = appendNumber(dst, `":`, a.vat())
+	return append(dst, '}', '}')
+}
+
+// appendTotals appends a price at any number of rates.
+func appendTotals(dst []byte, t *totals) []byte {
+	dst = appendNumber(dst, `{"exVat":`, t.sum.ex)
+	dst = appendNumber(dst, `,"incVat":`, t.sum.inc)
+	dst = append(dst, `,"vat":{`...)
+	for i := range t.rates {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendRate(append(dst, '"'), t.rates[i].tax)
+		dst = appendNumber(dst, `":`, t.rates[i].sum.vat())
+	}
+	return append(dst, '}', '}')
+}
+
+func appendIf(dst []byte, known bool, n int64) []byte {
+	if !known {
+		return append(dst, "null"...)
+	}
+	return strconv.AppendInt(dst, n, 10)
+}
+
+func appendOptional(dst []byte, prefix string, s *string) []byte {
+	dst = append(dst, prefix...)
+	if s == nil {
+		return append(dst, "null"...)
+	}
+	return appendString(dst, *s)
+}
+
+func appendTime(dst []byte, prefix string, t time.Time) []byte {
+	return append(t.UTC().AppendFormat(append(dst, prefix...), timeFormat), '"')
+}
