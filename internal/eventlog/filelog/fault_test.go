@@ -1,0 +1,308 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
+	"cartd/internal/eventlog/filelog/vfs/errfs"
+	"cartd/internal/eventlog/logtest"
+)
+
+func openDir(t testing.TB, dir string) *vfs.Dir {
+	t.Helper()
+	fs, err := vfs.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+// ledger is what an outside observer knows of one stream.
+type ledger struct {
+	id    eventlog.StreamID
+	sent  []eventlog.Event // in order
+	acked int              // sent[:acked] were answered with nil
+	lost  bool             // an answer was not nil: nothing sent later may be answered
+}
+
+// work claims the stream, sends commits of one, two and three events without waiting, and notes the answers.
+func (g *ledger) work(t *testing.T, l *Log) {
+	act, err := l.Activate(t.Context(), g.id)
+	if err != nil {
+		g.lost = true
+		return
+	}
+	defer act.Release()
+	n := uint64(0)
+	for _, err := range act.Replay(t.Context()) {
+		if err != nil {
+			g.lost = true
+			return
+		}
+		n++
+	}
+	if n < uint64(g.acked) {
+		t.Errorf("%s: replay gave %d events, %d are acknowledged", g.id, n, g.acked)
+	}
+	g.sent = g.sent[:n]
+	var decisions []<-chan logtest.Decision
+	var ends []int
+	for i := range 3 {
+		evs := logtest.Events(i + 1)
+		decisions = append(decisions, logtest.Queue(act, eventlog.Commit{Want: uint64(len(g.sent)), Events: evs}))
+		g.sent = append(g.sent, evs...)
+		ends = append(ends, len(g.sent))
+	}
+	for i, d := range decisions {
+		switch got := <-d; {
+		case got.Err == nil && g.lost:
+			t.Errorf("%s: commit %d is acknowledged after one that was not", g.id, i)
+		case got.Err == nil:
+			g.acked = ends[i]
+		case errors.Is(got.Err, eventlog.ErrOutcomeUnknown), errors.Is(got.Err, eventlog.ErrFailed):
+			g.lost = true
+		default:
+			t.Errorf("%s: commit %d: got %v, want ErrOutcomeUnknown or ErrFailed", g.id, i, got.Err)
+		}
+	}
+}
+
+// check wants what evs shows to lie between what is acknowledged and limit.
+func (g *ledger) check(t *testing.T, when string, evs []eventlog.Event, limit int) {
+	t.Helper()
+	if len(evs) < g.acked || len(evs) > limit {
+		t.Errorf("%s %s: got %d events, want %d to %d", g.id, when, len(evs), g.acked, limit)
+		return
+	}
+	for i, ev := range evs {
+		if ev.Damaged || ev.ID != g.sent[i].ID || ev.Version != uint64(i+1) {
+			t.Errorf("%s %s: event %d is %+v, want id %s", g.id, when, i, ev, g.sent[i].ID)
+		}
+	}
+	if len(evs) > 0 && evs[len(evs)-1].More {
+		t.Errorf("%s %s: the last commit is not whole", g.id, when)
+	}
+}
+
+// TestFailureOfAnyCallLosesNothing lets the k-th call of the file system fail, for every k, and all others work.
+func TestFailureOfAnyCallLosesNothing(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		k := 1
+		for ; faultRun(t, k, errno) && !t.Failed(); k++ {
+		}
+		if k < 50 {
+			t.Errorf("%v: only %d calls were made to fail, want more", errno, k-1)
+		}
+	}
+}
+
+// faultRun reports whether the k-th call was reached.
+func faultRun(t *testing.T, k int, errno syscall.Errno) (reached bool) {
+	t.Helper()
+	dir := t.TempDir()
+	var failed errfs.Call
+	n := 0
+	hook := func(c errfs.Call) error {
+		if n++; n == k {
+			failed = c
+			return &os.PathError{Op: c.Op, Path: c.Name, Err: errno}
+		}
+		return nil
+	}
+	ledgers := []*ledger{{id: logtest.Stream(t, "c1")}, {id: logtest.Stream(t, "c2")}}
+	for range 2 {
+		l, err := Open(dir, Options{FS: errfs.Wrap(openDir(t, dir), hook), Syncers: 2})
+		if err != nil {
+			if failed.N == 0 {
+				t.Fatalf("open: %v", err)
+			}
+			continue
+		}
+		for _, g := range ledgers {
+			g.lost = false
+			for range 2 {
+				g.work(t, l)
+			}
+		}
+		for _, g := range ledgers {
+			evs := []eventlog.Event{}
+			var err error
+			for ev, e := range l.Read(t.Context(), g.id) {
+				if err = e; err == nil {
+					evs = append(evs, ev)
+				}
+			}
+			if err == nil && l.Cause() != nil {
+				g.check(t, fmt.Sprintf("read after %s %s failed", failed.Op, failed.Name), evs, len(g.sent))
+			}
+		}
+		if write := slices.Contains([]string{"WriteAt", "Sync", "Datasync", "Truncate", "Mkdir", "Create"}, failed.Op); write &&
+			strings.HasPrefix(failed.Name, "carts/") && l.Cause() == nil && failed.N != 0 {
+			select {
+			case <-l.Failed():
+			default:
+				if n == k {
+					t.Errorf("%s %s failed, and the log goes on", failed.Op, failed.Name)
+				}
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		for _, g := range ledgers { // a torn tail for the next round
+			tearTail(t, logPath(dir, g.id))
+		}
+	}
+	l := mustOpen(t, dir, Options{})
+	for _, g := range ledgers {
+		when := fmt.Sprintf("after call %d, %s %s, failed with %v", k, failed.Op, failed.Name, errno)
+		g.check(t, when, logtest.ReadAll(t, l, g.id), len(g.sent))
+		g.lost = false
+		g.work(t, l)
+		g.check(t, when+", and new commits", logtest.ReadAll(t, l, g.id), len(g.sent))
+	}
+	checkEntries(t, l)
+	return n >= k
+}
+
+func tearTail(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"v":1,"seq":`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFailedSyncPoisonsTheLog: what waits is of unknown outcome, what follows is refused, and what was decided can
+// be read; what was written and not synced is not shown, although the page cache has it.
+func TestFailedSyncPoisonsTheLog(t *testing.T) {
+	dir := t.TempDir()
+	fail := false
+	fs := errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+		if fail && c.Op == "Datasync" {
+			fail = false // the next sync would succeed: it must not be asked
+			return syscall.EIO
+		}
+		return nil
+	})
+	m := newMetrics()
+	l := mustOpen(t, dir, Options{FS: fs, Metrics: m})
+	id := logtest.Stream(t, "c1")
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, 0, logtest.Event(1))
+	fail = true
+	_, err := logtest.Append(act, 1, logtest.Event(2))
+	if !errors.Is(err, eventlog.ErrOutcomeUnknown) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("append whose sync fails: got %v, want ErrOutcomeUnknown and EIO", err)
+	}
+	<-l.Failed()
+	if err := l.Cause(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("Cause: got %v, want EIO", err)
+	}
+	if err := l.Writable(); !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("Writable: got %v, want ErrFailed", err)
+	}
+	if _, err := logtest.Append(act, 2, logtest.Event(3)); !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("append afterwards: got %v, want ErrFailed", err)
+	}
+	act.Release()
+	if got := logtest.ReadAll(t, l, id); len(got) != 1 {
+		t.Errorf("read: got %d events, want the one that was decided", len(got))
+	}
+	act = logtest.Activate(t, l, id)
+	if _, err := logtest.Append(act, 1, logtest.Event(4)); !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("append of a new activation: got %v, want ErrFailed", err)
+	}
+	act.Release()
+	calls := fs.Calls()
+	syncs := 0
+	for _, c := range calls {
+		if c.Op == "Datasync" {
+			syncs++
+		}
+	}
+	if syncs != 1 {
+		t.Errorf("got %d calls of Datasync, want the one that failed", syncs)
+	}
+}
+
+// TestNewFileIsOnStableStorageWithItsDirectories looks at the calls: nothing else can tell.
+func TestNewFileIsOnStableStorageWithItsDirectories(t *testing.T) {
+	dir := t.TempDir()
+	fs := errfs.Wrap(openDir(t, dir), func(errfs.Call) error { return nil })
+	l := mustOpen(t, dir, Options{FS: fs})
+	id := logtest.Stream(t, "c1")
+	s := newStream(id)
+	act := logtest.Activate(t, l, id)
+	defer act.Release()
+	trace := func(from int) []string {
+		var calls []string
+		for _, c := range fs.Calls()[from:] {
+			calls = append(calls, c.Op+" "+c.Name)
+		}
+		return calls
+	}
+	opened := []string{"Lock LOCK", "Mkdir carts", "SyncDir .", "ReadDir .", "ReadDir carts", "Open " + s.path}
+	if got := trace(0); !slices.Equal(got, opened) {
+		t.Errorf("open: got calls\n%q, want\n%q", got, opened)
+	}
+	from := len(fs.Calls())
+	logtest.MustAppend(t, act, 0, logtest.Event(1))
+	first := []string{"Mkdir " + s.dir, "SyncDir carts", "Create " + s.path, "WriteAt " + s.path, "Sync " + s.path,
+		"Close " + s.path, "SyncDir " + s.dir}
+	if got := trace(from); !slices.Equal(got, first) {
+		t.Errorf("first append: got calls\n%q, want\n%q", got, first)
+	}
+	from = len(fs.Calls())
+	logtest.MustAppend(t, act, 1, logtest.Event(2))
+	next := []string{"OpenWrite " + s.path, "WriteAt " + s.path, "Datasync " + s.path, "Close " + s.path}
+	if got := trace(from); !slices.Equal(got, next) {
+		t.Errorf("next append: got calls\n%q, want\n%q", got, next)
+	}
+}
+
+func TestFileOfAFormerProcessIsSyncedBeforeItIsShown(t *testing.T) {
+	id := logtest.Stream(t, "c1")
+	content, _ := sample(t, id)
+	for _, claim := range []bool{false, true} {
+		dir := t.TempDir()
+		plant(t, dir, id, content)
+		fs := errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+			if c.Op == "Datasync" {
+				return syscall.EIO
+			}
+			return nil
+		})
+		l := mustOpen(t, dir, Options{FS: fs})
+		if claim {
+			if _, err := l.Activate(t.Context(), id); !errors.Is(err, syscall.EIO) {
+				t.Errorf("Activate: got %v, want EIO", err)
+			}
+		} else {
+			for ev, err := range l.Read(t.Context(), id) {
+				if !errors.Is(err, syscall.EIO) {
+					t.Errorf("Read: got %+v, %v; want EIO", ev, err)
+				}
+			}
+		}
+		if l.Cause() == nil {
+			t.Error("Cause: got nil, want the failed sync")
+		}
+	}
+}

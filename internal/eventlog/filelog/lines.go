@@ -1,0 +1,180 @@
+package filelog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
+)
+
+// blockBytes is what is read at once. A longer line makes the buffer grow, up to the largest line.
+const blockBytes = 64 << 10
+
+// lineReader splits a file's first bytes into lines. One buffer serves all of them.
+type lineReader struct {
+	f    io.ReaderAt
+	off  int64  // of buf[pos]
+	end  int64  // nothing beyond it is read
+	read int64  // how far the file has been read
+	max  int    // bytes of a line with its newline
+	buf  []byte // buf[pos:] is not consumed
+	pos  int
+}
+
+func newLineReader(f io.ReaderAt, end int64, maxLine int) *lineReader {
+	return &lineReader{f: f, end: end, max: maxLine, buf: make([]byte, 0, min(end, blockBytes))}
+}
+
+// rawLine is a piece of the file up to a newline or the end.
+type rawLine struct {
+	text  []byte // without its newline; nil when it is longer than the largest line
+	start int64
+	end   int64 // behind its newline
+	whole bool  // it has a newline
+}
+
+// next returns the next line, or io.EOF. Its text is valid until the next call.
+func (r *lineReader) next() (rawLine, error) {
+	line := rawLine{start: r.off}
+	searched, tooLong := 0, false
+	for {
+		if i := bytes.IndexByte(r.buf[r.pos+searched:], '\n'); i >= 0 {
+			i += searched
+			if !tooLong && i < r.max {
+				line.text = r.buf[r.pos : r.pos+i]
+			}
+			r.consume(i + 1)
+			line.end, line.whole = r.off, true
+			return line, nil
+		}
+		searched = len(r.buf) - r.pos
+		if r.read == r.end {
+			if searched == 0 && !tooLong {
+				return rawLine{}, io.EOF
+			}
+			if !tooLong && searched < r.max {
+				line.text = r.buf[r.pos:]
+			}
+			r.consume(searched)
+			line.end = r.off
+			return line, nil
+		}
+		if searched >= r.max { // let go of what cannot become a line
+			tooLong = true
+			r.consume(searched)
+			searched = 0
+		}
+		if err := r.fill(); err != nil {
+			return rawLine{}, err
+		}
+	}
+}
+
+func (r *lineReader) consume(n int) {
+	r.pos += n
+	r.off += int64(n)
+}
+
+// fill reads the next block behind what is not consumed.
+func (r *lineReader) fill() error {
+	rest := copy(r.buf[:cap(r.buf)], r.buf[r.pos:])
+	r.buf, r.pos = r.buf[:rest], 0
+	if rest == cap(r.buf) {
+		grown := make([]byte, rest, min(max(2*rest, blockBytes), max(r.max, blockBytes)+blockBytes))
+		copy(grown, r.buf)
+		r.buf = grown
+	}
+	n := int(min(int64(cap(r.buf)-rest), r.end-r.read))
+	got, err := r.f.ReadAt(r.buf[rest:rest+n], r.read)
+	r.buf = r.buf[:rest+got]
+	r.read += int64(got)
+	switch {
+	case got == n:
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: file ends at byte %d, expected %d", eventlog.ErrCorrupt, r.read, r.end)
+	default:
+		return err
+	}
+}
+
+// tail is where the sound part of a log ends.
+type tail struct {
+	end   int64  // behind the last line of the last whole commit
+	epoch uint64 // of that line; 0 if there is none, or an old one
+}
+
+// findTail looks for the end of the last whole commit in the first size bytes of f: behind it there are only lines
+// that do not check out or whose commit is not complete. As a rule that is the last line, found with one read;
+// otherwise the log is read from the beginning.
+func findTail(f io.ReaderAt, size int64, maxLine int) (tail, error) {
+	if size == 0 {
+		return tail{}, nil
+	}
+	var (
+		dec decoder
+		ev  eventlog.Event
+	)
+	block := make([]byte, min(size, blockBytes))
+	if n, err := f.ReadAt(block, size-int64(len(block))); n < len(block) {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: file ends before byte %d", eventlog.ErrCorrupt, size)
+		}
+		return tail{}, err
+	}
+	if last := len(block) - 1; block[last] == '\n' {
+		from := bytes.LastIndexByte(block[:last], '\n') + 1
+		if from > 0 || int64(len(block)) == size {
+			if ends, epoch := commitEnd(&dec, block[from:last], &ev); ends {
+				return tail{size, epoch}, nil
+			}
+		}
+	}
+	var t tail
+	for r := newLineReader(f, size, maxLine); ; {
+		line, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return t, nil
+		}
+		if err != nil {
+			return tail{}, err
+		}
+		if !line.whole || line.text == nil {
+			continue
+		}
+		if ends, epoch := commitEnd(&dec, line.text, &ev); ends {
+			t = tail{line.end, max(t.epoch, epoch)}
+		}
+	}
+}
+
+// commitEnd reports whether a line is sound and the last of its commit. One of a newer format is: whatever it says,
+// it is not to be cut off.
+func commitEnd(dec *decoder, line []byte, ev *eventlog.Event) (ends bool, epoch uint64) {
+	switch err := dec.decode(line, ev); {
+	case errors.Is(err, ErrNewerFormat):
+		return true, 0
+	case err != nil:
+		return false, 0
+	}
+	return !ev.More, ev.Epoch
+}
+
+// openLog opens the log of a stream for reading. A missing one is nil without an error.
+func openLog(fs vfs.FS, path string) (vfs.File, int64, error) {
+	f, err := fs.Open(path)
+	if isNotExist(err) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, size, nil
+}

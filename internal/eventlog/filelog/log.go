@@ -1,0 +1,267 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+	"syscall"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
+)
+
+const (
+	lockName      = "LOCK"
+	quarantineDir = "quarantine"
+	logSuffix     = ".events.log"
+)
+
+// Log is an event store in files. Make it with [Open]. Safe for concurrent use.
+type Log struct {
+	opts    Options
+	metrics *eventlog.Metrics
+	fs      vfs.FS
+	lock    io.Closer
+	seed    maphash.Seed // of the sums that tell whether an event is the same one
+	space   space
+	failed  chan struct{} // closed by fail
+	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
+	wg      sync.WaitGroup
+
+	mu      sync.Mutex // guards the following
+	streams map[eventlog.StreamID]*stream
+	epoch   uint64              // the largest one given out or seen
+	dirs    map[string]struct{} // directories that are on stable storage
+
+	qmu       sync.Mutex // guards the following; may be taken while a stream's mutex is held
+	work      sync.Cond  // on qmu: ready, scheduled or closed has changed
+	ready     []*stream  // to be written, each once: no longer than there are streams with queued appends
+	scheduled int        // streams that are ready or being written
+	closed    bool
+	cause     error
+}
+
+// Open opens the log in dir, which is made if need be, and locks it for this process. It returns an error that
+// wraps [vfs.ErrLocked] and names the other process when there is one. It reads the names of all logs, but none of
+// them. Close releases what it holds.
+func Open(dir string, opts Options) (*Log, error) {
+	opts, err := opts.resolve()
+	if err != nil {
+		return nil, fmt.Errorf("open event log %s: %w", dir, err)
+	}
+	tree := opts.FS
+	if tree == nil {
+		if tree, err = vfs.OpenDir(dir); err != nil {
+			return nil, fmt.Errorf("open event log: %w", err)
+		}
+	}
+	l, err := open(tree, opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open event log %s: %w", dir, err), tree.Close())
+	}
+	return l, nil
+}
+
+func open(tree vfs.FS, opts Options) (*Log, error) {
+	lock, err := tree.Lock(lockName)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(),
+		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
+		failed: make(chan struct{}), stop: make(chan struct{}),
+		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
+	}
+	l.work.L = &l.qmu
+	if err := l.prepare(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	for range opts.Syncers {
+		l.wg.Go(l.syncer)
+	}
+	if l.space.mark > 0 {
+		l.wg.Go(func() { l.space.watch(l.stop) })
+	}
+	return l, nil
+}
+
+// prepare does what Open does before any goroutine runs.
+func (l *Log) prepare() error {
+	if err := l.ensureDir(kindDir(eventlog.KindCart)); err != nil {
+		return err
+	}
+	n, err := l.countLogs()
+	if err != nil {
+		return err
+	}
+	l.metrics.FilesExisting.Set(float64(n))
+	switch err := l.space.look(); {
+	case errors.Is(err, errors.ErrUnsupported):
+		l.opts.Logger.Warn("event log cannot watch disk space on this system")
+		l.space.mark = 0
+	case err != nil:
+		return fmt.Errorf("look at disk space: %w", err)
+	}
+	return nil
+}
+
+// countLogs reads directory names only: with a million carts a stat of each would take minutes.
+func (l *Log) countLogs() (int, error) {
+	top, err := l.fs.ReadDir(".")
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, dir := range top {
+		if dir == quarantineDir || !strings.HasSuffix(dir, "s") || strings.Contains(dir, ".") {
+			continue
+		}
+		subs, err := l.readDir(dir)
+		if err != nil {
+			return 0, err
+		}
+		for _, sub := range subs {
+			if _, ok := parseHex([]byte(sub)); !ok || len(sub) != 2 {
+				continue
+			}
+			names, err := l.readDir(dir + "/" + sub)
+			if err != nil {
+				return 0, err
+			}
+			for _, name := range names {
+				if strings.HasSuffix(name, logSuffix) {
+					n++
+				}
+			}
+		}
+	}
+	return n, nil
+}
+
+// readDir takes what is no directory for an empty one: people put notes beside data.
+func (l *Log) readDir(dir string) ([]string, error) {
+	names, err := l.fs.ReadDir(dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	return names, err
+}
+
+// ensureDir makes dir and the directories above it, and brings them to stable storage, once per process: a
+// directory that is there may have been made by a process that ended before it could sync.
+func (l *Log) ensureDir(dir string) error {
+	l.mu.Lock()
+	_, done := l.dirs[dir]
+	l.mu.Unlock()
+	if done {
+		return nil
+	}
+	parent := "."
+	if i := strings.LastIndexByte(dir, '/'); i >= 0 {
+		parent = dir[:i]
+		if err := l.ensureDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := l.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := l.syncDir(parent); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.dirs[dir] = struct{}{} // at most 257 for each kind
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *Log) syncDir(dir string) error {
+	if l.opts.Durability == SyncNever {
+		return nil
+	}
+	return l.fs.SyncDir(dir)
+}
+
+// Writable implements [eventlog.Store].
+func (l *Log) Writable() error {
+	if err := l.unusable(); err != nil {
+		return err
+	}
+	if l.space.isLow() {
+		return eventlog.ErrLowSpace
+	}
+	return nil
+}
+
+// unusable returns ErrClosed, ErrFailed or nil.
+func (l *Log) unusable() error {
+	l.qmu.Lock()
+	defer l.qmu.Unlock()
+	return l.unusableLocked()
+}
+
+func (l *Log) unusableLocked() error {
+	switch {
+	case l.closed:
+		return eventlog.ErrClosed
+	case l.cause != nil:
+		return fmt.Errorf("%w: %w", eventlog.ErrFailed, l.cause)
+	}
+	return nil
+}
+
+func (l *Log) isClosed() bool {
+	l.qmu.Lock()
+	defer l.qmu.Unlock()
+	return l.closed
+}
+
+// Failed implements [eventlog.Store].
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// Cause implements [eventlog.Store].
+func (l *Log) Cause() error {
+	l.qmu.Lock()
+	defer l.qmu.Unlock()
+	return l.cause
+}
+
+// fail ends the life of the log. Only the first cause counts.
+func (l *Log) fail(cause error) {
+	l.metrics.SyncFailures.Inc()
+	l.qmu.Lock()
+	first := l.cause == nil
+	if first {
+		l.cause = cause
+		close(l.failed)
+	}
+	l.qmu.Unlock()
+	if first {
+		l.opts.Logger.Error("event log has failed and accepts nothing more", "error", cause)
+	}
+}
+
+// Close implements [eventlog.Store]. It waits for the queued appends. Reads that run go on to their end.
+func (l *Log) Close() error {
+	l.qmu.Lock()
+	if l.closed {
+		l.qmu.Unlock()
+		return eventlog.ErrClosed
+	}
+	l.closed = true
+	l.work.Broadcast()
+	l.qmu.Unlock()
+	close(l.stop)
+	l.wg.Wait()
+	if err := errors.Join(l.fs.Close(), l.lock.Close()); err != nil {
+		return fmt.Errorf("close event log: %w", err)
+	}
+	return nil
+}
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

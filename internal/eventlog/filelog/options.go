@@ -1,0 +1,73 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Durability says when an append is answered.
+type Durability int
+
+const (
+	// SyncAlways answers when the events are on stable storage.
+	SyncAlways Durability = iota
+	// SyncNever answers when the operating system has the events: a power failure loses answered appends. For
+	// tests.
+	SyncNever
+)
+
+// Options configure a Log. The zero value is ready to use.
+type Options struct {
+	Durability Durability
+	// LowSpaceBytes is how much of the disk is left free: appends that would take of it are refused with
+	// eventlog.ErrLowSpace. 0 switches the check off.
+	LowSpaceBytes uint64
+	// Syncers is how many streams are written and synced at once. 0 means 32.
+	Syncers int
+	// MaxLineBytes bounds a line, its newline included: a larger event is refused, a larger line in a file is
+	// damage. 0 means 8 MiB; otherwise at least 4 KiB and at most 1 GiB.
+	MaxLineBytes int
+	// Metrics is told what happens. nil: nobody is.
+	Metrics *eventlog.Metrics
+	// Logger gets what an operator should know. nil: it is discarded.
+	Logger *slog.Logger
+	// FS is the tree that the log lives in, closed with the log. nil: the directory that Open is given.
+	FS vfs.FS
+	// Now dates quarantined files and the metric of the last append. nil: time.Now.
+	Now func() time.Time
+}
+
+// resolve fills in the defaults.
+func (o Options) resolve() (Options, error) {
+	if o.Syncers == 0 {
+		o.Syncers = 32
+	}
+	if o.MaxLineBytes == 0 {
+		o.MaxLineBytes = 8 << 20
+	}
+	if o.Metrics == nil {
+		o.Metrics = eventlog.NewMetrics(prometheus.NewRegistry())
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	switch {
+	case o.Durability != SyncAlways && o.Durability != SyncNever:
+		return o, fmt.Errorf("durability %d is unknown", o.Durability)
+	case o.Syncers < 1 || o.Syncers > 1024:
+		return o, errors.New("syncers: want 1 to 1024")
+	case o.MaxLineBytes < 4<<10 || o.MaxLineBytes > 1<<30:
+		return o, errors.New("largest line: want 4 KiB to 1 GiB")
+	}
+	return o, nil
+}

@@ -1,0 +1,80 @@
+package filelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
+)
+
+// Read implements [eventlog.Store]. It changes nothing: a torn tail stays until the stream is activated.
+func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog.Event, error] {
+	return func(yield func(eventlog.Event, error) bool) {
+		if l.isClosed() {
+			yield(eventlog.Event{}, eventlog.ErrClosed)
+			return
+		}
+		s := l.acquire(id)
+		defer l.release(s)
+		f, end, err := l.openDecided(ctx, s)
+		if err != nil {
+			yield(eventlog.Event{}, fmt.Errorf("read %s: %w", id, err))
+			return
+		}
+		if f == nil {
+			return
+		}
+		defer f.Close() // only read
+		r := &replayer{id: id, lines: newLineReader(f, end, l.opts.MaxLineBytes)}
+		r.run(ctx, func(ev eventlog.Event, err error) bool {
+			if err != nil {
+				err = fmt.Errorf("read %s: %w", id, err)
+			}
+			return yield(ev, err)
+		})
+	}
+}
+
+// openDecided opens the stream's file and returns where its decided part ends. A missing file is nil.
+func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, error) {
+	if end := s.durableEnd(); end == 0 {
+		return nil, 0, nil
+	} else if end > 0 {
+		f, err := l.fs.Open(s.path)
+		return f, end, err
+	}
+	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there
+	// before, or is decided.
+	if err := s.lockTail(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer s.unlockTail()
+	f, size, err := openLog(l.fs, s.path)
+	if f == nil || err != nil {
+		return nil, 0, err
+	}
+	end := s.durableEnd()
+	if end < 0 {
+		var t tail
+		if t, err = l.soundPart(f, size); err != nil {
+			return nil, 0, errors.Join(err, f.Close())
+		}
+		end = t.end
+	}
+	return f, end, nil
+}
+
+// soundPart finds the end of the last whole commit of a file that this process has not looked at. It syncs first:
+// a process that ended between write and sync leaves lines that are only in the page cache.
+func (l *Log) soundPart(f vfs.File, size int64) (tail, error) {
+	if size > 0 && l.opts.Durability != SyncNever {
+		if err := f.Datasync(); err != nil {
+			l.fail(err)
+			return tail{}, err
+		}
+	}
+	return findTail(f, size, l.opts.MaxLineBytes)
+}

@@ -1,0 +1,125 @@
+package filelog
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// lookEvery is how often the disk is looked at when nobody asks.
+const lookEvery = time.Second
+
+// space knows whether there is room. Between two looks at the disk it counts what was accepted.
+type space struct {
+	fs     vfs.FS
+	mark   uint64        // bytes that are left free; 0: there is always room
+	kick   chan struct{} // capacity 1: asks for a look; when it is full one is due anyway
+	gauge  prometheus.Gauge
+	logger *slog.Logger
+
+	mu      sync.Mutex // guards the following
+	low     bool
+	room    int64 // above the mark, less what was accepted since
+	pending int64 // accepted and not written yet
+	since   int64 // accepted since the look that runs began
+}
+
+// take reports whether n bytes may be written. They are pending until give.
+func (sp *space) take(n int) bool {
+	if sp.mark == 0 {
+		return true
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.low {
+		return false // the next tick looks
+	}
+	if sp.room < int64(n) {
+		select {
+		case sp.kick <- struct{}{}:
+		default:
+		}
+		return false
+	}
+	sp.room -= int64(n)
+	sp.pending += int64(n)
+	sp.since += int64(n)
+	return true
+}
+
+// give says that n bytes are not pending any more: they are in the free space that the next look finds, or were
+// never written.
+func (sp *space) give(n int) {
+	if sp.mark == 0 || n == 0 {
+		return
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.pending -= int64(n)
+}
+
+func (sp *space) isLow() bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.low
+}
+
+// look asks the file system. Bytes that are written while it looks count twice, which errs on the safe side.
+func (sp *space) look() error {
+	if sp.mark == 0 {
+		return nil
+	}
+	sp.mu.Lock()
+	pending := sp.pending
+	sp.since = 0
+	sp.mu.Unlock()
+	free, err := sp.fs.Free()
+	if err != nil {
+		return err
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.room = int64(min(free, 1<<62)) - int64(min(sp.mark, 1<<62)) - pending - sp.since
+	sp.setLow(sp.room <= 0)
+	return nil
+}
+
+// setLow is called with mu held.
+func (sp *space) setLow(low bool) {
+	if low == sp.low {
+		return
+	}
+	sp.low = low
+	if low {
+		sp.gauge.Set(1)
+		sp.logger.Warn("event log is low on disk space: appends are refused", "low_mark_bytes", sp.mark)
+		return
+	}
+	sp.gauge.Set(0)
+	sp.logger.Info("event log has disk space again", "low_mark_bytes", sp.mark)
+}
+
+// watch looks every lookEvery, and when asked, until stop is closed.
+func (sp *space) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var last error
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		case <-sp.kick:
+		}
+		err := sp.look()
+		if err != nil && (last == nil || !errors.Is(err, last)) {
+			sp.logger.Error("event log cannot look at the disk space", "error", err)
+		}
+		last = err
+	}
+}

@@ -1,0 +1,193 @@
+package filelog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"cartd/internal/eventlog"
+)
+
+// maxQueuedBytes bounds what waits in one stream's queue, with queuedCost for each append on top of its lines.
+const (
+	maxQueuedBytes = 64 << 20
+	queuedCost     = 256
+)
+
+// stream is the entry of a stream in memory. It is there while refs > 0: for each activation that is not released,
+// each running read, while appends are queued, and for good when the outcome of one is unknown, since then only the
+// entry knows where the part that may be shown ends.
+type stream struct {
+	id   eventlog.StreamID
+	dir  string // of path
+	path string
+	refs int // guarded by Log.mu
+
+	// tail is a semaphore of one: who holds it may find out where the file ends, and cut a torn tail. Nobody writes
+	// before that is known.
+	tail chan struct{}
+
+	mu        sync.Mutex  // guards the following
+	owner     *activation // whose appends are accepted
+	end       int64       // offset behind the last decided commit; -1 when not known yet
+	exists    bool        // the file is there
+	epoch     uint64      // of the last line when the end was found
+	queue     *batch      // nil when empty
+	queued    int         // bytes and costs of what is undecided
+	scheduled bool        // the stream is in Log.ready, or a syncer works on it
+	idle      chan struct{}
+}
+
+// batch is what goes out with one write.
+type batch struct {
+	buf    []byte
+	items  []item
+	events int
+	takes  int // bytes taken from the space that is free
+}
+
+// item is one append's place in a batch. One with an error or without events has no bytes there: it only waits its
+// turn.
+type item struct {
+	decided func(eventlog.Receipt, error)
+	receipt eventlog.Receipt
+	err     error
+	at      time.Time
+}
+
+// keepBytes is up to which size a batch's buffer is used again.
+const keepBytes = 1 << 20
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func (b *batch) free() {
+	if cap(b.buf) > keepBytes {
+		return
+	}
+	clear(b.items) // lets go of the callbacks
+	b.buf, b.items, b.events, b.takes = b.buf[:0], b.items[:0], 0, 0
+	batches.Put(b)
+}
+
+func kindDir(kind eventlog.Kind) string { return string(kind) + "s" }
+
+func newStream(id eventlog.StreamID) *stream {
+	sum := sha256.Sum256([]byte(id.Name()))
+	dir := kindDir(id.Kind()) + "/" + hex.EncodeToString(sum[:1])
+	return &stream{id: id, dir: dir, path: dir + "/" + id.Name() + logSuffix, end: -1, tail: make(chan struct{}, 1)}
+}
+
+// acquire returns the stream's entry, with one reference more.
+func (l *Log) acquire(id eventlog.StreamID) *stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.streams[id]
+	if s == nil {
+		s = newStream(id)
+		l.streams[id] = s
+	}
+	s.refs++
+	return s
+}
+
+func (l *Log) release(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.refs--; s.refs == 0 {
+		delete(l.streams, s.id)
+	}
+}
+
+func (l *Log) reference(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.refs++
+}
+
+// waitIdle waits until everything queued for a's stream is decided. It returns ErrFenced when another activation
+// has claimed the stream meanwhile.
+func (s *stream) waitIdle(ctx context.Context, a *activation) error {
+	for {
+		s.mu.Lock()
+		if s.owner != a {
+			s.mu.Unlock()
+			return eventlog.ErrFenced
+		}
+		if !s.scheduled {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.idle == nil {
+			s.idle = make(chan struct{})
+		}
+		idle := s.idle
+		s.mu.Unlock()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// durableEnd returns the offset behind the last decided commit, or -1 when it is not known yet.
+func (s *stream) durableEnd() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+func (s *stream) lockTail(ctx context.Context) error {
+	select {
+	case s.tail <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *stream) unlockTail() { <-s.tail }
+
+// recover finds out where the stream's file ends, unless that is known, and cuts a torn tail off.
+func (l *Log) recover(ctx context.Context, s *stream) error {
+	if err := s.lockTail(ctx); err != nil {
+		return err
+	}
+	defer s.unlockTail()
+	if s.durableEnd() >= 0 {
+		return nil
+	}
+	f, size, err := openLog(l.fs, s.path)
+	if err != nil {
+		return err
+	}
+	t := tail{}
+	if f != nil {
+		t, err = l.soundPart(f, size)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		// A log that has failed is only read any more.
+		if t.end < size && l.Cause() == nil {
+			if err := l.cutTail(s, t.end, size); err != nil {
+				return fmt.Errorf("cut torn tail at byte %d: %w", t.end, err)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end, s.epoch, s.exists = t.end, t.epoch, f != nil
+	return nil
+}
+
+// nextEpoch returns a number larger than last and than all that it has returned.
+func (l *Log) nextEpoch(last uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch = max(l.epoch, last) + 1
+	return l.epoch
+}
