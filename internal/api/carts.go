@@ -1,0 +1,133 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/grain"
+	"cartd/pkg/actor"
+	"cartd/pkg/messages"
+)
+
+// createCart stores an empty cart.
+func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
+	var req struct {
+		ID       *string `json:"id"`
+		Currency string  `json:"currency"`
+		Country  string  `json:"country"`
+		UserID   string  `json:"userId"`
+	}
+	b, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	if len(b) > 0 { // all of it may be left out
+		if err := b.decode(&req); err != nil {
+			return err
+		}
+	}
+	id := grain.NewCartID()
+	if req.ID != nil {
+		if !s.tokens.allow(r) {
+			return fault("unauthorized", "only the shop's backend may choose a cart's id")
+		}
+		if id, err = grain.ParseCartID(*req.ID); err != nil {
+			return invalid("id", "%s", err)
+		}
+	}
+	if req.Currency == "" {
+		req.Currency = s.Currency
+	}
+	c := &change{id: id, body: b}
+	c.cmd.Minimal = wantsMinimal(r)
+	c.cmd.Steps = []actor.Step{{Mutation: &messages.CartCreated{Currency: req.Currency, Country: strings.ToUpper(req.Country), UserId: req.UserID}}}
+	reply, err := s.askChange(r, c)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/v1/carts/"+string(id))
+	return c.answer(w, http.StatusCreated, reply)
+}
+
+func (s *server) readCart(w http.ResponseWriter, r *http.Request) error {
+	id, err := cartID(r)
+	if err != nil {
+		return err
+	}
+	reply, err := s.query(r, id, &actor.Query{})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag(reply.Version))
+	if has, err := ifNoneMatch(r, reply.Version); err != nil {
+		return err
+	} else if has {
+		w.Header().Set("Cache-Control", "private, no-cache")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	writeJSON(w, http.StatusOK, reply.View)
+	return nil
+}
+
+// query asks the grain and returns the problem if there is no cart to be seen.
+func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor.Reply, error) {
+	if branch := r.URL.Query().Get("branch"); branch != "" && branch != "main" {
+		return nil, fault("branch_not_found", "the cart has no branch of this name")
+	}
+	reply, err := s.ask(r, id, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Refusal != nil:
+		return nil, problemOfRefusal(reply.Refusal)
+	case reply.Version == 0:
+		return nil, cartNotFound()
+	}
+	return reply, nil
+}
+
+func (s *server) deleteCart(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.readChange(r, nil)
+	if err != nil {
+		return err
+	}
+	c.cmd.Minimal = true
+	c.cmd.Steps = []actor.Step{{Mutation: &messages.CartDeleted{}}}
+	reply, err := s.askChange(r, c)
+	if err != nil && (reply == nil || !reply.Replayed) {
+		return err
+	}
+	if reply.Replayed { // the same request again; that the cart is gone is its result
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// listEvents answers a page of a cart's events.
+func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
+	id, err := cartID(r)
+	if err != nil {
+		return err
+	}
+	q, err := eventsQuery(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.query(r, id, &actor.Query{Minimal: true}); err != nil {
+		return err
+	}
+	stream, err := eventlog.ParseStreamID(eventlog.KindCart, string(id))
+	if err != nil {
+		return errors.Join(cartNotFound(), err)
+	}
+	page, err := s.Events.ReadPage(r.Context(), stream, q)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, appendPage(nil, page))
+	return nil
+}

@@ -1,0 +1,293 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/grain"
+	"cartd/pkg/actor"
+)
+
+// outcome is what became of one mutation, as clients see it.
+type outcome struct {
+	Type     string          `json:"type"`
+	Mutation json.RawMessage `json:"mutation"`
+	Error    *outcomeError   `json:"error,omitempty"`
+
+	field string // what the error is about, within the mutation
+}
+
+type outcomeError struct {
+	Message    string `json:"message"`
+	Code       string `json:"code"`
+	StatusCode int    `json:"statusCode"`
+}
+
+func outcomeOf(out actor.Outcome) outcome {
+	o := outcome{Type: out.Type, Mutation: out.Payload}
+	if len(o.Mutation) == 0 {
+		o.Mutation = json.RawMessage("{}")
+	}
+	if out.Refusal != nil {
+		p := problemOfRefusal(out.Refusal)
+		o.Error = &outcomeError{Message: p.Detail, Code: p.Code, StatusCode: p.Status}
+		o.field = out.Refusal.Field
+	}
+	return o
+}
+
+// appendJSON writes what encoding/json would, but for the mutation, which is JSON already and need not be read again.
+func (o *outcome) appendJSON(b []byte) ([]byte, error) {
+	b = append(b, `{"type":`...)
+	b, err := appendMarshal(b, o.Type)
+	b = append(b, `,"mutation":`...)
+	b = append(b, o.Mutation...)
+	if o.Error != nil && err == nil {
+		b = append(b, `,"error":`...)
+		b, err = appendMarshal(b, o.Error)
+	}
+	return append(b, '}'), err
+}
+
+// appendMarshal appends v as JSON, without the escapes that only HTML needs.
+func appendMarshal(b []byte, v any) ([]byte, error) {
+	buf := bytes.NewBuffer(b)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}
+
+// fieldErrors lists what is wrong with which entry of the request's list, or with the request if it is no list.
+func fieldErrors(list string, lead int, outcomes []outcome) (errs []fieldError) {
+	for i, o := range outcomes {
+		if o.Error == nil || o.Error.StatusCode != http.StatusUnprocessableEntity || o.Error.Code == actor.CodeNotApplied {
+			continue
+		}
+		field := o.field
+		if list != "" {
+			field = strings.TrimSuffix(fmt.Sprintf("%s[%d].%s", list, i-lead, field), ".")
+		}
+		if field != "" {
+			errs = append(errs, fieldError{Field: field, Message: o.Error.Message})
+		}
+	}
+	return errs
+}
+
+// change is a request that changes a cart, on its way to the grain.
+type change struct {
+	id   grain.CartID
+	body body
+	cmd  actor.Command
+	// refused are the items that were turned down before the grain is asked, by their place in the request.
+	refused map[int]refusedItem
+	// list is the request's field that has the mutations, "" if it is no list; lead the number of steps before them.
+	list string
+	lead int
+}
+
+type refusedItem struct {
+	mutation json.RawMessage
+	problem  *problem
+}
+
+// cartID returns the id in the path. One that no cart can have names no cart.
+func cartID(r *http.Request) (grain.CartID, error) {
+	v, ok := pathVar(r, "id")
+	if !ok {
+		return "", cartNotFound()
+	}
+	id, err := grain.ParseCartID(v)
+	if err != nil {
+		return "", cartNotFound()
+	}
+	return id, nil
+}
+
+// partID returns the small number of an item or delivery in the path. What is no such number names none.
+func partID(r *http.Request, name, code string) (uint32, error) {
+	v, _ := pathVar(r, name)
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil || n == 0 || strconv.FormatUint(n, 10) != v {
+		return 0, fault(code, "there is no such part of the cart")
+	}
+	return uint32(n), nil
+}
+
+// readChange reads what all changes have in common, and decodes the body into v unless v is nil.
+func (s *server) readChange(r *http.Request, v any) (*change, error) {
+	id, err := cartID(r)
+	if err != nil {
+		return nil, err
+	}
+	c := &change{id: id, cmd: actor.Command{MustExist: true, Minimal: wantsMinimal(r)}}
+	if c.cmd.Key, err = idempotencyKey(r); err != nil {
+		return nil, err
+	}
+	if c.cmd.IfVersion, err = ifMatch(r); err != nil {
+		return nil, err
+	}
+	if c.body, err = readBody(r); err != nil {
+		return nil, err
+	}
+	if v != nil {
+		if err := c.body.decode(v); err != nil {
+			return nil, err
+		}
+	}
+	if c.cmd.Key != "" {
+		c.cmd.Request = hashRequest(r, c.body)
+	}
+	return c, nil
+}
+
+// apply reads a change whose one mutation is made by mutation from the decoded body, asks the grain and answers.
+func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, mutation func() (actor.Mutation, error)) error {
+	c, err := s.readChange(r, v)
+	if err != nil {
+		return err
+	}
+	m, err := mutation()
+	if err != nil {
+		return err
+	}
+	c.cmd.Steps = []actor.Step{{Mutation: m}}
+	return s.finish(w, r, c)
+}
+
+// ask sends msg to the grain of a cart.
+func (s *server) ask(r *http.Request, id grain.CartID, msg any) (*actor.Reply, error) {
+	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindCart), string(id), msg)
+	if err != nil {
+		return nil, err
+	}
+	reply, ok := answer.(*actor.Reply)
+	if !ok {
+		return nil, fmt.Errorf("cart %s answered with %T", id, answer)
+	}
+	return reply, nil
+}
+
+// askChange asks the grain for c, and returns the problem if it had no effect.
+func (s *server) askChange(r *http.Request, c *change) (*actor.Reply, error) {
+	c.cmd.Deadline, _ = r.Context().Deadline()
+	reply, err := s.ask(r, c.id, &c.cmd)
+	if err != nil {
+		return nil, err
+	}
+	if reply.Refusal == nil {
+		return reply, nil
+	}
+	p := problemOfRefusal(reply.Refusal)
+	p.Mutations = c.outcomes(reply)
+	p.Errors = fieldErrors(c.list, c.lead, p.Mutations)
+	p.Cart = reply.View
+	if reply.Refusal.Code == actor.CodeVersionConflict {
+		p.etag = etag(reply.Version)
+	}
+	return reply, p
+}
+
+// finish asks the grain and answers as every mutation does.
+func (s *server) finish(w http.ResponseWriter, r *http.Request, c *change) error {
+	reply, err := s.askChange(r, c)
+	if err != nil {
+		return err
+	}
+	return c.answer(w, http.StatusOK, reply)
+}
+
+func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) error {
+	h := w.Header()
+	h.Set("ETag", etag(reply.Version))
+	if reply.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	b := make([]byte, 0, len(reply.View)+512)
+	if c.cmd.Minimal {
+		b = append(b, `{"version":`...)
+		b = strconv.AppendUint(b, reply.Version, 10)
+	} else {
+		b = append(b, `{"result":`...)
+		b = append(b, reply.View...)
+	}
+	b = append(b, `,"mutations":[`...)
+	for i, o := range c.outcomes(reply) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = o.appendJSON(b); err != nil {
+			return err
+		}
+	}
+	b = append(b, "]}"...)
+	writeJSON(w, status, b)
+	return nil
+}
+
+// outcomes are those of the grain and of the items that never got there, in the order of the request.
+func (c *change) outcomes(reply *actor.Reply) []outcome {
+	if reply.Replayed || len(reply.Outcomes) == 0 && len(c.refused) == 0 {
+		return nil
+	}
+	all := make([]outcome, 0, len(reply.Outcomes)+len(c.refused))
+	next := reply.Outcomes
+	for i := 0; len(all) < cap(all); i++ {
+		if item, ok := c.refused[i-c.lead]; ok {
+			all = append(all, item.outcome())
+		} else if len(next) > 0 {
+			all = append(all, outcomeOf(next[0]))
+			next = next[1:]
+		} else {
+			break // the grain did not try the rest
+		}
+	}
+	return all
+}
+
+func (i refusedItem) outcome() outcome {
+	o := outcome{Type: "AddItem", Mutation: i.mutation,
+		Error: &outcomeError{Message: i.problem.Detail, Code: i.problem.Code, StatusCode: i.problem.Status}}
+	if len(i.problem.Errors) > 0 {
+		o.field = i.problem.Errors[0].Field
+	}
+	return o
+}
+
+// wasApplied reports whether a change with c's key has been applied; false if it has none or nobody knows.
+func (s *server) wasApplied(r *http.Request, c *change) bool {
+	if c.cmd.Key == "" {
+		return false
+	}
+	reply, err := s.ask(r, c.id, &actor.Query{Key: c.cmd.Key, Minimal: true})
+	return err == nil && reply.Replayed
+}
+
+func writeJSON(w http.ResponseWriter, status int, b []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "private, no-cache") // a cart is one shopper's, and changes
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	w.Write(b) //nolint:errcheck // the client has gone
+}
+
+// parseTime reads an RFC 3339 time of a query.
+func parseTime(name, v string) (time.Time, error) {
+	if v == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return time.Time{}, fault("invalid_request", "%s is not a time like 2026-11-21T02:26:22Z", name)
+	}
+	return t, nil
+}

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"cartd/internal/eventlog"
+)
+
+const (
+	defaultEvents = 100
+	maxEvents     = 1000
+)
+
+// eventsQuery reads the query of a request for events.
+func eventsQuery(r *http.Request) (eventlog.Query, error) {
+	q := eventlog.Query{Limit: defaultEvents}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, fault("invalid_request", "the query cannot be read")
+	}
+	if v := values.Get("after"); v != "" {
+		if q.After, err = strconv.ParseUint(v, 10, 64); err != nil {
+			return q, fault("invalid_request", "after is not a version")
+		}
+	}
+	if v := values.Get("limit"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return q, fault("invalid_request", "limit is not an integer")
+		}
+		if n < 1 || n > maxEvents {
+			return q, invalid("limit", "must be 1 to %d", maxEvents)
+		}
+		q.Limit = int(n)
+	}
+	if q.Since, err = parseTime("since", values.Get("since")); err != nil {
+		return q, err
+	}
+	if q.Until, err = parseTime("until", values.Get("until")); err != nil {
+		return q, err
+	}
+	for _, list := range values["type"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if name != "" {
+				q.Types = append(q.Types, name)
+			}
+		}
+	}
+	return q, nil
+}
+
+// appendPage writes a page of events. Payloads are JSON already.
+func appendPage(b []byte, page eventlog.Page) []byte {
+	b = append(b, `{"events":[`...)
+	for i := range page.Events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendEvent(b, &page.Events[i])
+	}
+	b = append(b, `],"next":`...)
+	b = strconv.AppendUint(b, page.Next, 10)
+	b = append(b, `,"head":`...)
+	b = strconv.AppendUint(b, page.Head, 10)
+	return append(b, '}')
+}
+
+// appendEvent writes an event. Ids and names are made of characters that need no escapes.
+func appendEvent(b []byte, ev *eventlog.Event) []byte {
+	b = append(b, '{')
+	if ev.Position > 0 {
+		b = append(b, `"position":`...)
+		b = strconv.AppendUint(b, ev.Position, 10)
+		b = append(b, ',')
+	}
+	branch := ev.Branch
+	if branch == "" {
+		branch = "main"
+	}
+	b = append(b, `"cartId":"`...)
+	b = append(b, ev.Stream.Name()...)
+	b = append(b, `","branch":"`...)
+	b = append(b, branch...)
+	b = append(b, `","version":`...)
+	b = strconv.AppendUint(b, ev.Version, 10)
+	b = append(b, `,"id":"`...)
+	b = append(b, ev.ID.String()...)
+	b = append(b, `","time":"`...)
+	b = ev.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
+	b = append(b, `","type":`...)
+	b, _ = appendMarshal(b, ev.Type) // a string always can be
+	b = append(b, `,"payload":`...)
+	b = append(b, ev.Payload...)
+	return append(b, '}')
+}

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"cartd/internal/catalog"
+	"cartd/pkg/actor"
+	"cartd/pkg/messages"
+)
+
+// maxSKUBytes bounds a SKU before it is looked up.
+const maxSKUBytes = 64
+
+// addRequest is one product that a shopper wants.
+type addRequest struct {
+	SKU        string            `json:"sku"`
+	Quantity   *int64            `json:"quantity"`
+	Country    string            `json:"country,omitempty"`
+	StoreID    *string           `json:"storeId,omitempty"`
+	ParentID   *uint32           `json:"parentId,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+// addItemsRequest is one product, or a list of them.
+type addItemsRequest struct {
+	addRequest
+	Items *[]addRequest `json:"items"`
+}
+
+func (s *server) addItems(w http.ResponseWriter, r *http.Request) error {
+	var req addItemsRequest
+	c, err := s.readChange(r, &req)
+	if err != nil {
+		return err
+	}
+	items := []addRequest{req.addRequest}
+	if req.Items != nil {
+		if req.SKU != "" || req.Quantity != nil {
+			return invalid("items", "give one product, or a list of them, not both")
+		}
+		if items = *req.Items; len(items) == 0 {
+			return invalid("items", "at least one item is needed")
+		}
+		c.list = "items"
+	}
+	if err := s.resolve(r, c, items, req.Country); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
+// replaceItems clears the cart and adds the items in one commit.
+func (s *server) replaceItems(w http.ResponseWriter, r *http.Request) error {
+	var req struct {
+		Items   *[]addRequest `json:"items"`
+		Country string        `json:"country"`
+	}
+	c, err := s.readChange(r, &req)
+	if err != nil {
+		return err
+	}
+	if req.Items == nil {
+		return invalid("items", "is missing; an empty list removes all items")
+	}
+	c.list = "items"
+	if len(*req.Items) > 0 {
+		if err := s.resolve(r, c, *req.Items, req.Country); err != nil {
+			return err
+		}
+	}
+	c.cmd.Steps = append([]actor.Step{{Mutation: &messages.ClearCart{}}}, c.cmd.Steps...)
+	c.lead = 1
+	return s.finish(w, r, c)
+}
+
+// resolve looks the items up and adds a step for each; the ones that are turned down are noted in c. It returns an
+// error if none is left, or if the catalogue cannot be asked.
+func (s *server) resolve(r *http.Request, c *change, items []addRequest, country string) error {
+	if len(items) > s.MaxMutations {
+		return invalid("items", "at most %d items fit into one request", s.MaxMutations)
+	}
+	c.refused = map[int]refusedItem{}
+	for i := range items {
+		item := &items[i]
+		if item.Country == "" {
+			item.Country = country
+		}
+		m, err := s.product(r, item)
+		if err == nil {
+			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m, Optional: true})
+			continue
+		}
+		p := problemOf(err)
+		if p.Status != http.StatusUnprocessableEntity {
+			return s.unlessApplied(r, c, err)
+		}
+		raw, err := json.Marshal(item)
+		if err != nil {
+			return err
+		}
+		c.refused[i] = refusedItem{mutation: raw, problem: p}
+	}
+	if len(c.cmd.Steps) > 0 {
+		return nil
+	}
+	p := *c.refused[0].problem
+	p.Mutations = c.outcomes(&actor.Reply{})
+	p.Errors = fieldErrors(c.list, 0, p.Mutations)
+	return s.unlessApplied(r, c, &p)
+}
+
+// unlessApplied returns err, or nil if c is the repeat of a change that was answered: the grain knows its key, so it
+// needs nothing of a catalogue that is down, or that has dropped the product since.
+func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
+	if !s.wasApplied(r, c) {
+		return err
+	}
+	c.cmd.Steps, c.refused = nil, nil
+	return nil
+}
+
+// product makes an AddItem of what the catalogue says of a product at this moment.
+func (s *server) product(r *http.Request, item *addRequest) (*messages.AddItem, error) {
+	switch {
+	case item.SKU == "" || len(item.SKU) > maxSKUBytes:
+		return nil, invalid("sku", "must have 1 to %d bytes", maxSKUBytes)
+	case item.Quantity == nil:
+		return nil, invalid("quantity", "is missing")
+	case !validCountry(item.Country):
+		return nil, invalid("country", "must be two letters")
+	}
+	country := strings.ToUpper(item.Country)
+	p, err := s.Catalog.Product(r.Context(), item.SKU, country)
+	if errors.Is(err, catalog.ErrUnknownSKU) {
+		unknown := fault("unknown_sku", "the catalogue has no product %q", item.SKU)
+		unknown.Errors = []fieldError{{Field: "sku", Message: unknown.Detail}}
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &messages.AddItem{
+		ItemId: p.ItemID, Sku: p.SKU, Quantity: *item.Quantity,
+		Price: p.Price, OrgPrice: p.OrgPrice, Tax: p.Tax, PriceExVat: p.PriceExVat, Currency: p.Currency,
+		Name: p.Name, Image: p.Image, Stock: p.Stock, Brand: p.Brand, Category: p.Category, Type: p.Type,
+		Disclaimer: p.Disclaimer, SaleStatus: p.SaleStatus, SellerId: p.SellerID, SellerName: p.SellerName,
+		Country: country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
+	}, nil
+}
+
+// validCountry reports whether c is empty or two letters.
+func validCountry(c string) bool {
+	if c == "" {
+		return true
+	}
+	letter := func(b byte) bool { b |= 0x20; return 'a' <= b && b <= 'z' }
+	return len(c) == 2 && letter(c[0]) && letter(c[1])
+}
+
+func (s *server) clearItems(w http.ResponseWriter, r *http.Request) error {
+	return s.apply(w, r, nil, func() (actor.Mutation, error) { return &messages.ClearCart{}, nil })
+}
+
+func (s *server) removeItem(w http.ResponseWriter, r *http.Request) error {
+	return s.apply(w, r, nil, func() (actor.Mutation, error) {
+		id, err := partID(r, "item", "item_not_found")
+		return &messages.RemoveItem{Id: id}, err
+	})
+}
+
+// changeItem changes quantity, marking and attributes of a line, all or nothing.
+func (s *server) changeItem(w http.ResponseWriter, r *http.Request) error {
+	var req struct {
+		Quantity   *int64             `json:"quantity"`
+		Marking    json.RawMessage    `json:"marking"` // null takes it away
+		Attributes *map[string]string `json:"attributes"`
+	}
+	c, err := s.readChange(r, &req)
+	if err != nil {
+		return err
+	}
+	id, err := partID(r, "item", "item_not_found")
+	if err != nil {
+		return err
+	}
+	add := func(m actor.Mutation) { c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m}) }
+	switch {
+	case len(req.Marking) == 0:
+	case string(req.Marking) == "null":
+		add(&messages.RemoveLineItemMarking{Id: id})
+	default:
+		var marking struct {
+			Type int32  `json:"type"`
+			Text string `json:"text"`
+		}
+		if err := body(req.Marking).decode(&marking); err != nil {
+			return err
+		}
+		add(&messages.LineItemMarking{Id: id, Type: marking.Type, Marking: marking.Text})
+	}
+	if req.Attributes != nil {
+		add(&messages.LineItemAttributes{Id: id, Attributes: *req.Attributes})
+	}
+	if req.Quantity != nil { // last: 0 removes the line
+		add(&messages.ChangeQuantity{Id: id, Quantity: *req.Quantity})
+	}
+	if len(c.cmd.Steps) == 0 {
+		return invalid("quantity", "quantity, marking or attributes is needed")
+	}
+	return s.finish(w, r, c)
+}

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"cartd/pkg/actor"
+)
+
+// applyMutations applies any registered mutations, all or nothing.
+func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
+	var req struct {
+		Mutations []struct {
+			Type    string          `json:"type"`
+			Payload json.RawMessage `json:"payload"`
+		} `json:"mutations"`
+	}
+	c, err := s.readChange(r, &req)
+	if err != nil {
+		return err
+	}
+	if n := len(req.Mutations); n == 0 || n > s.MaxMutations {
+		return invalid("mutations", "must have 1 to %d entries", s.MaxMutations)
+	}
+	c.list = "mutations"
+	for i, m := range req.Mutations {
+		at := "mutations[" + strconv.Itoa(i) + "]"
+		mutation, ok := s.Registry.Create(m.Type)
+		if !ok {
+			return invalid(at+".type", "there is no mutation %.64q", m.Type)
+		}
+		if len(m.Payload) > 0 {
+			if err := body(m.Payload).decode(mutation); err != nil {
+				p := *problemOf(err)
+				p.Detail = at + ".payload: " + p.Detail
+				return &p
+			}
+		}
+		c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: mutation})
+	}
+	return s.finish(w, r, c)
+}

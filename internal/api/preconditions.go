@@ -1,0 +1,104 @@
+package api
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// maxKeyBytes bounds an Idempotency-Key.
+const maxKeyBytes = 255
+
+// idempotencyKey returns the request's key, "" if it has none.
+func idempotencyKey(r *http.Request) (string, error) {
+	values, ok := r.Header["Idempotency-Key"]
+	if !ok {
+		return "", nil
+	}
+	if len(values) != 1 {
+		return "", fault("invalid_request", "Idempotency-Key was sent more than once")
+	}
+	key := values[0]
+	if key == "" || len(key) > maxKeyBytes {
+		return "", fault("invalid_request", "Idempotency-Key must have 1 to %d characters", maxKeyBytes)
+	}
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return "", fault("invalid_request", "Idempotency-Key may hold visible ASCII characters only")
+		}
+	}
+	return key, nil
+}
+
+// etag names a version of a cart.
+func etag(version uint64) string { return `"main-` + strconv.FormatUint(version, 10) + `"` }
+
+// noVersion is a version that no cart is ever at.
+const noVersion = math.MaxUint64
+
+// ifMatch returns the version that the cart must be at; nil if the request does not say. A tag that is not ours
+// matches no version, as RFC 9110, section 13.1.1, wants it: weak ones included.
+func ifMatch(r *http.Request) (*uint64, error) {
+	tags, err := entityTags(r, "If-Match")
+	if err != nil || tags == nil {
+		return nil, err
+	}
+	if len(tags) > 1 {
+		return nil, fault("invalid_request", "If-Match takes one entity tag")
+	}
+	if tags[0] == "*" {
+		return nil, nil // that the cart exists is asked of every change
+	}
+	version := uint64(noVersion)
+	if n, ok := strings.CutPrefix(tags[0], `"main-`); ok {
+		if v, err := strconv.ParseUint(strings.TrimSuffix(n, `"`), 10, 64); err == nil && etag(v) == tags[0] {
+			version = v
+		}
+	}
+	return &version, nil
+}
+
+// ifNoneMatch reports whether the client has the version already (RFC 9110, section 13.1.2: a weak comparison).
+func ifNoneMatch(r *http.Request, version uint64) (bool, error) {
+	tags, err := entityTags(r, "If-None-Match")
+	if err != nil {
+		return false, err
+	}
+	for _, tag := range tags {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag(version) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// entityTags splits a header that lists entity tags; nil if it was not sent.
+func entityTags(r *http.Request, header string) ([]string, error) {
+	values, ok := r.Header[header]
+	if !ok {
+		return nil, nil
+	}
+	var tags []string
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		tag := strings.TrimSpace(part)
+		quoted := strings.TrimPrefix(tag, "W/")
+		if tag != "*" && (len(quoted) < 2 || quoted[0] != '"' || quoted[len(quoted)-1] != '"') {
+			return nil, fault("invalid_request", `%s must hold entity tags like "main-4"`, header)
+		}
+		tags = append(tags, tag)
+	}
+	return tags, nil
+}
+
+// wantsMinimal reports whether the client prefers an answer without the cart (RFC 7240).
+func wantsMinimal(r *http.Request) bool {
+	for _, value := range r.Header["Prefer"] {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(part), " ", ""), "return=minimal") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"cartd/internal/catalog"
+	"cartd/internal/cluster"
+	"cartd/pkg/actor"
+)
+
+// problem is an error answer as RFC 9457 has it, and an error that a handler can return.
+type problem struct {
+	Type     string       `json:"type"`
+	Title    string       `json:"title"`
+	Status   int          `json:"status"`
+	Detail   string       `json:"detail"`
+	Instance string       `json:"instance"`
+	Code     string       `json:"code"`
+	Errors   []fieldError `json:"errors,omitempty"`
+
+	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
+	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
+
+	etag  string // of the cart, where there is one
+	cause error  // for the log
+}
+
+// fieldError says what is wrong with one part of a request.
+type fieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return fmt.Sprintf("%s: %s: %v", p.Code, p.Detail, p.cause)
+	}
+	return p.Code + ": " + p.Detail
+}
+
+func (p *problem) Unwrap() error { return p.cause }
+
+// fault returns a problem with the code's status. The detail is one sentence for the developer who reads it.
+func fault(code, format string, args ...any) *problem {
+	status := statusOf(code)
+	return &problem{
+		Type: "urn:cartd:problem:" + code, Title: http.StatusText(status), Status: status,
+		Code: code, Detail: fmt.Sprintf(format, args...),
+	}
+}
+
+// invalid returns the problem of a value that is well-formed and not allowed.
+func invalid(field, format string, args ...any) *problem {
+	p := fault("validation_failed", format, args...)
+	p.Detail = field + ": " + p.Detail
+	p.Errors = []fieldError{{Field: field, Message: fmt.Sprintf(format, args...)}}
+	return p
+}
+
+var errNotFound = fault("not_found", "there is nothing at this path")
+
+// statusOf is the status of each code that api.md lists.
+func statusOf(code string) int {
+	switch code {
+	case "invalid_request":
+		return http.StatusBadRequest
+	case "unauthorized":
+		return http.StatusUnauthorized
+	case "not_found", "cart_not_found", "item_not_found", "delivery_not_found", "voucher_not_found", "branch_not_found":
+		return http.StatusNotFound
+	case "method_not_allowed":
+		return http.StatusMethodNotAllowed
+	case "cart_exists", "cart_frozen", "cart_ordered", "cart_merged", "cart_empty", "not_in_checkout", "user_bound",
+		"branch_exists", "expected_total_changed":
+		return http.StatusConflict
+	case "cart_deleted", "cart_expired", "position_compacted":
+		return http.StatusGone
+	case "version_conflict":
+		return http.StatusPreconditionFailed
+	case "payload_too_large":
+		return http.StatusRequestEntityTooLarge
+	case "validation_failed", "unknown_sku", "unknown_voucher", "unknown_provider", "idempotency_key_reused", "not_applied":
+		return http.StatusUnprocessableEntity
+	case "rate_limited":
+		return http.StatusTooManyRequests
+	case "catalog_unavailable":
+		return http.StatusBadGateway
+	case "unavailable":
+		return http.StatusServiceUnavailable
+	case "outcome_unknown":
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// problemOf is the one place where an error becomes an answer.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if refusal, ok := errors.AsType[*actor.Refusal](err); ok {
+		return problemOfRefusal(refusal)
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fault("payload_too_large", "the body is larger than %d bytes", tooLarge.Limit)
+	}
+	var p *problem
+	switch {
+	case errors.Is(err, cluster.ErrOutcomeUnknown):
+		p = fault("outcome_unknown", "no answer in time: the request may or may not have been applied; repeat it with the same Idempotency-Key")
+	case errors.Is(err, cluster.ErrUnavailable), errors.Is(err, cluster.ErrShutdown):
+		p = fault("unavailable", "the request was not applied; try again")
+	case errors.Is(err, catalog.ErrUnavailable):
+		p = fault("catalog_unavailable", "the catalogue does not answer")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p = fault("unavailable", "the request took too long and was not applied")
+	default:
+		p = fault("internal", "something went wrong; the log knows more under this request's id")
+	}
+	p.cause = err
+	return p
+}
+
+func problemOfRefusal(r *actor.Refusal) *problem {
+	code := r.Code
+	switch code {
+	case actor.CodeNotFound:
+		return cartNotFound()
+	case actor.CodeUnknownMutation:
+		code = "validation_failed"
+	}
+	p := fault(code, "%s", r.Message)
+	if p.Status == http.StatusUnprocessableEntity && r.Field != "" {
+		p.Errors = []fieldError{{Field: r.Field, Message: r.Message}}
+	}
+	return p
+}
+
+func cartNotFound() *problem { return fault("cart_not_found", "there is no such cart") }
+
+// fail writes err as the answer.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := *problemOf(err) // a copy: some are shared
+	p.Instance = r.URL.EscapedPath()
+	if p.Status >= 500 {
+		s.Logger.Warn("request failed", "request", requestID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+	}
+	h := w.Header()
+	if p.etag != "" {
+		h.Set("ETag", p.etag)
+	}
+	switch p.Status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="cartd"`)
+	}
+	body, err := appendMarshal(nil, &p)
+	if err != nil { // cannot be: all parts are made here
+		body = []byte(`{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal"}`)
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	w.Write(body) //nolint:errcheck // the client has gone
+}

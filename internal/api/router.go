@@ -1,0 +1,94 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+)
+
+// handler is an http.Handler that can fail; problemOf makes an answer of the error.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// methods are the handlers of one path, by method.
+type methods map[string]handler
+
+// router returns all routes of the public port. What api.md names and is not here yet answers 404.
+func (s *server) router() http.Handler {
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath() // a strange path is refused where it is, never redirected
+	for path, m := range map[string]methods{
+		"/v1/carts":                                  {"POST": s.createCart},
+		"/v1/carts/{id}":                             {"GET": s.readCart, "DELETE": s.deleteCart},
+		"/v1/carts/{id}/items":                       {"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems},
+		"/v1/carts/{id}/items/{item}":                {"PATCH": s.changeItem, "DELETE": s.removeItem},
+		"/v1/carts/{id}/deliveries":                  {"POST": s.addDelivery},
+		"/v1/carts/{id}/deliveries/{d}":              {"DELETE": s.removeDelivery},
+		"/v1/carts/{id}/deliveries/{d}/pickup-point": {"PUT": s.setPickupPoint},
+		"/v1/carts/{id}/checkout":                    {"POST": s.startCheckout, "DELETE": s.abortCheckout},
+		"/v1/carts/{id}/order":                       {"POST": s.backend(s.createOrder)},
+		"/v1/carts/{id}/mutations":                   {"POST": s.backend(s.applyMutations)},
+		"/v1/carts/{id}/events":                      {"GET": s.listEvents},
+	} {
+		r.Handle(path, s.route(path, m))
+	}
+	r.NotFoundHandler = s.route("", nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.ServeHTTP(w, withoutTrailingSlash(req))
+	})
+}
+
+// route handles the requests of one path, "" for those that have none.
+func (s *server) route(path string, m methods) http.Handler {
+	allowed := []string{"OPTIONS"}
+	for name := range m {
+		allowed = append(allowed, name)
+		if name == http.MethodGet {
+			allowed = append(allowed, "HEAD")
+		}
+	}
+	slices.Sort(allowed)
+	allow := strings.Join(allowed, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		noteRoute(r, path)
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http leaves the body out
+		}
+		h, ok := m[method]
+		switch {
+		case m == nil:
+			s.fail(w, r, errNotFound)
+		case method == http.MethodOptions:
+			w.Header().Set("Allow", allow)
+			w.WriteHeader(http.StatusNoContent)
+		case !ok:
+			w.Header().Set("Allow", allow)
+			s.fail(w, r, fault("method_not_allowed", "%.20s is not possible here; allowed: %s", r.Method, allow))
+		default:
+			if err := h(w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		}
+	})
+}
+
+// withoutTrailingSlash makes "/x/" the same route as "/x".
+func withoutTrailingSlash(r *http.Request) *http.Request {
+	if len(r.URL.Path) < 2 || !strings.HasSuffix(r.URL.Path, "/") {
+		return r
+	}
+	u := *r.URL
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	r2 := *r // a shallow copy: the context, and with it the deadline, stay
+	r2.URL = &u
+	return &r2
+}
+
+// pathVar returns a variable of the path as the client meant it; false if its escapes are wrong.
+func pathVar(r *http.Request, name string) (string, bool) {
+	v, err := url.PathUnescape(mux.Vars(r)[name])
+	return v, err == nil
+}

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"cartd/internal/catalog"
+	"cartd/internal/eventlog"
+	"cartd/internal/grain"
+	"cartd/pkg/actor"
+)
+
+// Asker asks a grain once. The context must have a deadline. It answers *actor.Command and *actor.Query with an
+// *actor.Reply.
+type Asker interface {
+	Ask(ctx context.Context, kind, id string, msg any) (any, error)
+}
+
+// Catalog looks products up.
+type Catalog interface {
+	Product(ctx context.Context, sku, country string) (catalog.Product, error)
+}
+
+// Deliveries looks delivery options up.
+type Deliveries interface {
+	Delivery(ctx context.Context, provider, country string) (catalog.Delivery, error)
+}
+
+// Events reads the events of a stream, as far as they are on stable storage.
+type Events interface {
+	ReadPage(ctx context.Context, id eventlog.StreamID, q eventlog.Query) (eventlog.Page, error)
+}
+
+// Options is what a Server is made of. Everything but the limits is required.
+type Options struct {
+	Carts      Asker
+	Catalog    Catalog
+	Deliveries Deliveries
+	Events     Events
+	Registry   *actor.MutationRegistry[grain.Cart]
+	Metrics    *Metrics
+	Logger     *slog.Logger
+	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.
+	BackendTokens []string
+	// Currency of carts that are made without one; "" leaves it to the first product.
+	Currency string
+	// MaxBodyBytes bounds a request's body. Default: 1 MiB.
+	MaxBodyBytes int64
+	// MaxMutations bounds the items or mutations of one request. Default: 1,000.
+	MaxMutations int
+	// Timeout bounds the handling of a request from its first line to the answer. Default: 10 s.
+	Timeout time.Duration
+}
+
+// server holds what handlers need. It is read-only once made.
+type server struct {
+	Options
+	tokens tokens
+}
+
+// New returns the handler of the public port.
+func New(opts Options) http.Handler {
+	if opts.MaxBodyBytes <= 0 {
+		opts.MaxBodyBytes = 1 << 20
+	}
+	if opts.MaxMutations <= 0 {
+		opts.MaxMutations = 1000
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 10 * time.Second
+	}
+	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens)}
+	return s.observe(s.router())
+}
