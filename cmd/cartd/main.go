@@ -1,0 +1,71 @@
+// Command cartd is a shopping-cart service: carts as event-sourced grains over REST.
+//
+//	cartd serve   serve carts (also when no command is given)
+//	cartd load    replay an Online Retail CSV file through the REST API
+//	cartd version print the version
+//
+// Every flag can be set by an environment variable CARTD_… of the same name.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve carts. The default command."`
+	Load    loadCmd    `cmd:"" help:"Replay an Online Retail CSV file through the REST API, a cart for each invoice."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("cartd"),
+		kong.Description("A shopping-cart service: a click that was answered with 2xx is never lost, never doubled, never reordered."),
+		kong.DefaultEnvars("CARTD"),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		panic(err)
+	}
+	ctx, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+
+	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals.Done()
+		stop() // from now on a second signal ends the process at once
+	}()
+	ctx.BindTo(signals, (*context.Context)(nil))
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "cartd: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// version is set by the linker in releases.
+var version string
+
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println("cartd", versionString())
+	return nil
+}
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}

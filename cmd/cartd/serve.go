@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// serveCmd is `cartd serve`. Flags are read here alone; the packages get values.
+type serveCmd struct {
+	Listen    string `default:"127.0.0.1:8080" help:"Address of the public API."`
+	OpsListen string `default:"127.0.0.1:8081" help:"Address of the operations port (metrics, health, pprof). Not for the internet."`
+	Data      string `default:"./data" type:"path" help:"Directory of the event log."`
+	Store     string `default:"file" enum:"file" help:"Event store: file."`
+
+	Catalog    string `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
+	Deliveries string `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
+	Currency   string `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
+
+	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
+
+	Idle       time.Duration `default:"10m" help:"How long a cart without requests stays in memory."`
+	LowDisk    bytesFlag     `default:"64MiB" help:"Free disk space below which changes are refused; 0 for no limit."`
+	Durability string        `default:"journal" enum:"journal,os" help:"journal: answer when the events are on stable storage. os: when the kernel has them, UNSAFE: answered changes are lost when the machine dies; for tests."`
+
+	MaxBody         bytesFlag     `default:"1MiB" help:"Largest request body."`
+	MaxItems        int           `default:"1000" help:"Most items or mutations in one request."`
+	MaxLines        int           `default:"5000" help:"Most lines in a cart."`
+	MaxQuantity     int64         `default:"1000000" help:"Largest quantity of a line."`
+	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
+	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
+
+	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
+	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *serveCmd) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+// Run serves until ctx ends (SIGTERM), then stops accepting, finishes what runs, passivates all carts and returns nil.
+// It returns an error when the service cannot start, when the event log fails, or when it cannot stop in time.
+func (c *serveCmd) Run(ctx context.Context) error {
+	logger := c.logger()
+	tuneRuntime()
+	svc, err := c.open(ctx, logger)
+	if err != nil {
+		return err
+	}
+	public, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for the API: %w", err), svc.close(ctx))
+	}
+	ops, err := net.Listen("tcp", c.OpsListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for operations: %w", err), public.Close(), svc.close(ctx))
+	}
+
+	api := c.server(svc.api, logger)
+	opsServer := c.server(svc.operations, logger)
+	opsServer.WriteTimeout = 0 // profiles and traces take as long as they are asked to
+	failed := make(chan error, 2)
+	serve := func(s *http.Server, l net.Listener) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	go serve(api, public) // both end with Shutdown or Close
+	go serve(opsServer, ops)
+	svc.started.Store(true)
+	logger.Info("serving", "api", "http://"+public.Addr().String(), "operations", "http://"+ops.Addr().String(),
+		"data", c.Data, "version", versionString())
+
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+	case <-svc.store.Failed():
+		err = fmt.Errorf("the event log has failed; start again to recover: %w", svc.store.Cause())
+		logger.Error("stopping", "err", err)
+	case err = <-failed:
+	}
+	svc.draining.Store(true)
+
+	stopping, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	err = errors.Join(err, api.Shutdown(stopping), svc.close(stopping), opsServer.Close())
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
+}
+
+func (c *serveCmd) server(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       c.RequestTimeout,
+		WriteTimeout:      2 * c.RequestTimeout, // its clock starts with the header's end, before the request's own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what strangers do wrong is no news
+	}
+}
+
+func (c *serveCmd) tokens() []string {
+	var tokens []string
+	for t := range strings.SplitSeq(c.BackendToken, ",") {
+		if t = strings.TrimSpace(t); t != "" {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	protoactor "github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"cartd/internal/api"
+	"cartd/internal/catalog"
+	"cartd/internal/cluster"
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog"
+	"cartd/internal/grain"
+	"cartd/pkg/actor"
+)
+
+// durabilities are the values of --durability.
+var durabilities = map[string]filelog.Durability{"journal": filelog.SyncAlways, "os": filelog.SyncNever}
+
+// service is everything that serve wires together, without its listeners.
+type service struct {
+	products   *catalog.Products
+	deliveries *catalog.Deliveries
+	store      *filelog.Log
+	grains     *cluster.Single
+	api        http.Handler
+	operations http.Handler
+
+	started, draining atomic.Bool
+}
+
+func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, err error) {
+	svc := &service{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, svc.close(ctx))
+		}
+	}()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	svc.products, err = catalog.Open(ctx, c.Catalog, catalog.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("open the catalogue: %w", err)
+	}
+	svc.deliveries, err = catalog.OpenDeliveries(ctx, c.Deliveries, catalog.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("open the delivery options: %w", err)
+	}
+	logMetrics := eventlog.NewMetrics(reg)
+	svc.store, err = filelog.Open(c.Data, filelog.Options{
+		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), Metrics: logMetrics, Logger: logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
+	}
+	if c.Durability == "os" {
+		logger.Warn("durability is os: changes that were answered are lost when the machine dies")
+	}
+
+	registry := grain.Registry(grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity})
+	svc.grains = cluster.NewSingle(logger)
+	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
+		return actor.Props(system, grain.Config(svc.store, registry, grain.Options{
+			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
+		}))
+	})
+
+	svc.api = api.New(api.Options{
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: registry,
+		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: c.tokens(), Currency: c.Currency,
+		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
+	})
+	svc.operations = api.Operations(reg, svc.ready)
+	return svc, nil
+}
+
+// pages reads events as the API asks for them.
+type pages struct{ store eventlog.Store }
+
+func (p pages) ReadPage(ctx context.Context, id eventlog.StreamID, q eventlog.Query) (eventlog.Page, error) {
+	return eventlog.ReadPage(ctx, p.store, id, q)
+}
+
+// ready returns what keeps the process from serving; nil if nothing does.
+func (s *service) ready() error {
+	select {
+	case <-s.store.Failed():
+		return errors.New("the event log has failed")
+	default:
+	}
+	switch {
+	case !s.started.Load():
+		return errors.New("starting")
+	case s.draining.Load():
+		return errors.New("draining")
+	}
+	return nil
+}
+
+// close passivates all carts, so that everything they queued is decided, and closes the log.
+func (s *service) close(ctx context.Context) error {
+	s.draining.Store(true)
+	var errs []error
+	if s.grains != nil {
+		errs = append(errs, s.grains.Shutdown(ctx))
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.products != nil {
+		errs = append(errs, s.products.Close())
+	}
+	if s.deliveries != nil {
+		errs = append(errs, s.deliveries.Close())
+	}
+	return errors.Join(errs...)
+}
