@@ -74,8 +74,8 @@ func (s *server) readCart(w http.ResponseWriter, r *http.Request) error {
 
 // query asks the grain and returns the problem if there is no cart to be seen.
 func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor.Reply, error) {
-	if branch := r.URL.Query().Get("branch"); branch != "" && branch != "main" {
-		return nil, fault("branch_not_found", "the cart has no branch of this name")
+	if err := presentMain(r); err != nil {
+		return nil, err
 	}
 	reply, err := s.ask(r, id, q)
 	switch {
@@ -87,6 +87,22 @@ func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor
 		return nil, cartNotFound()
 	}
 	return reply, nil
+}
+
+// presentMain refuses a request that asks for another branch, or for the cart as it was: to answer it with the present
+// main would be wrong in silence.
+func presentMain(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	q := r.URL.Query()
+	if branch := q.Get("branch"); branch != "" && branch != "main" {
+		return fault("branch_not_found", "the cart has no branch of this name")
+	}
+	if q.Has("version") || q.Has("at") {
+		return fault("not_found", "this server shows carts as they are now only")
+	}
+	return nil
 }
 
 func (s *server) deleteCart(w http.ResponseWriter, r *http.Request) error {

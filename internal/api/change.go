@@ -127,6 +127,9 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := presentMain(r); err != nil {
+		return nil, err
+	}
 	c := &change{id: id, cmd: actor.Command{MustExist: true, Minimal: wantsMinimal(r)}}
 	if c.cmd.Key, err = idempotencyKey(r); err != nil {
 		return nil, err
@@ -212,6 +215,7 @@ func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) e
 	}
 	b := make([]byte, 0, len(reply.View)+512)
 	if c.cmd.Minimal {
+		h.Set("Preference-Applied", "return=minimal")
 		b = append(b, `{"version":`...)
 		b = strconv.AppendUint(b, reply.Version, 10)
 	} else {
