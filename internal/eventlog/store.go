@@ -49,11 +49,14 @@ type Activation interface {
 	//	ErrFenced            another activation has claimed the stream; nothing was appended
 	//	ErrLowSpace          too little room; nothing was appended
 	//	ErrTooLarge          an event is larger than the store can read back; nothing was appended
+	//	ErrInvalid           the commit is not well formed (see Commit.Check), or comes before the end of Replay;
+	//	                     nothing was appended
+	//	ErrBusy              too much waits for the disk, told at once; nothing was appended
 	//	ErrFailed, ErrClosed the store has failed or is closed; nothing was appended
 	//	ErrOutcomeUnknown    the events may or may not be stored
 	//
-	// After any error but DuplicateIDError, ErrLowSpace and ErrTooLarge every later append of this activation
-	// fails too. A commit whose event ids are all in the stream already, with the same types and payloads, is
+	// After any error but DuplicateIDError, ErrLowSpace, ErrTooLarge, ErrInvalid and ErrBusy every later append of
+	// this activation fails too. A commit whose event ids are all in the stream already, with the same types and payloads, is
 	// answered with its first receipt once that is on stable storage, whatever Want says.
 	Append(c Commit, decided func(Receipt, error))
 
@@ -103,5 +106,8 @@ type DuplicateIDError struct {
 }
 
 func (e *DuplicateIDError) Error() string {
+	if e.Version == 0 {
+		return fmt.Sprintf("append to %s: event id %s is in the stream, others of the same commit are not", e.Stream, e.ID)
+	}
 	return fmt.Sprintf("append to %s: event id %s is taken by version %d", e.Stream, e.ID, e.Version)
 }

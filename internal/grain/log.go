@@ -73,7 +73,7 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", actor.ErrOutcomeUnknown, err)
 	case conflict, errors.Is(err, eventlog.ErrFenced):
 		return fmt.Errorf("%w: %w", actor.ErrStale, err)
-	case errors.Is(err, eventlog.ErrLowSpace), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrClosed):
+	case errors.Is(err, eventlog.ErrLowSpace), errors.Is(err, eventlog.ErrBusy), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrClosed):
 		return fmt.Errorf("%w: %w", actor.ErrUnavailable, err)
 	}
 	return err

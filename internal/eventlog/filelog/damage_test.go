@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// diffEvents is "" when there is no difference.
 func diffEvents(want, got []eventlog.Event) string {
+	if slices.EqualFunc(want, got, func(a, b eventlog.Event) bool { return reflect.DeepEqual(a, b) }) {
+		return "" // a thousand times faster than cmp.Diff
+	}
 	return cmp.Diff(want, got, cmp.AllowUnexported(eventlog.StreamID{}), cmpopts.EquateEmpty())
 }
 
@@ -86,7 +91,7 @@ func TestLogCutAtAnyByteHasTheWholeCommitsBeforeIt(t *testing.T) {
 func TestFlippedByteNeverAltersAnEvent(t *testing.T) {
 	id := logtest.Stream(t, "c1")
 	content, evs := sample(t, id)
-	_, lastCommit := commitsBefore(content, evs, len(content)-1)
+	lastLine := bytes.LastIndexByte(content[:len(content)-1], '\n') // hit from its newline before on, it looks torn, and its commit is cut
 	dir := t.TempDir()
 	m := newMetrics()
 	l := mustOpen(t, dir, Options{Durability: SyncNever, Metrics: m})
@@ -107,9 +112,9 @@ func TestFlippedByteNeverAltersAnEvent(t *testing.T) {
 				}
 			}
 			switch damaged := len(got) - len(sound); {
-			case n >= lastCommit && (damaged != 0 || diffEvents(evs[:len(evs)-2], got) != ""):
-				t.Fatalf("byte %d ^ %#x, in the last commit: got %d events, %d damaged; want the commits before", n, bit, len(got), damaged)
-			case n < lastCommit && (damaged == 0 || len(sound) < len(evs)-2):
+			case n >= lastLine && (damaged != 0 || diffEvents(evs[:len(evs)-2], got) != ""):
+				t.Fatalf("byte %d ^ %#x, in the last line: got %d events, %d damaged; want the commits before", n, bit, len(got), damaged)
+			case n < lastLine && (damaged == 0 || len(sound) < len(evs)-2):
 				t.Fatalf("byte %d ^ %#x: got %d events, %d damaged; want damage, and all but the lines hit", n, bit, len(sound), damaged)
 			}
 		}
