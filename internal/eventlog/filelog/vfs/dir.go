@@ -73,6 +73,9 @@ func mkdirAll(path string) error {
 // Lock implements [FS] with flock(2), which the kernel gives up when the process ends, however it ends.
 func (d *Dir) Lock(name string) (io.Closer, error) {
 	path := filepath.Join(d.path, filepath.FromSlash(name))
+	if err := d.local(); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(fileMode))
 	ok, err := lock.TryLock()
 	if err != nil {
@@ -86,6 +89,22 @@ func (d *Dir) Lock(name string) (io.Closer, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), lock.Close())
 	}
 	return lock, nil
+}
+
+// local returns an error if the tree is on a file system that is known to be one of a network.
+func (d *Dir) local() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	name, err := networkFS(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if name != "" {
+		return fmt.Errorf("%s is %w (%s): use a local disk", d.path, ErrNetworkFS, name)
+	}
+	return nil
 }
 
 // holder names the process that wrote its id into the lock file; "" when it cannot be told.
@@ -128,6 +147,9 @@ func (d *Dir) open(name string, flag int) (File, error) {
 
 // Mkdir implements [FS].
 func (d *Dir) Mkdir(name string) error { return d.root.Mkdir(name, dirMode) }
+
+// Rename implements [FS].
+func (d *Dir) Rename(from, to string) error { return d.root.Rename(from, to) }
 
 // Remove implements [FS].
 func (d *Dir) Remove(name string) error { return d.root.Remove(name) }

@@ -17,14 +17,31 @@ func datasync(f *os.File) error {
 	}
 }
 
+// networks are the magic numbers of network file systems, from statfs(2) and the kernel's linux/magic.h. FUSE is not
+// among them: its number does not tell a local file system (virtiofs, encryption) from one of a network.
+var networks = map[uint32]string{
+	0x6969: "NFS", 0x517b: "SMB", 0xff534d42: "CIFS", 0xfe534d42: "SMB2", 0x01021997: "9P", 0x00c36400: "Ceph",
+	0x5346414f: "AFS", 0x6b414653: "AFS", 0x73757245: "Coda", 0x564c: "NCP", 0x0bd00bd0: "Lustre", 0xaad7aaea: "PanFS",
+}
+
+// networkFS names the network file system that f is on; "" for a local one.
+func networkFS(f *os.File) (string, error) {
+	s, err := statfs(f)
+	return networks[uint32(s.Type)], err
+}
+
 // free counts what is there for an ordinary user: f_bavail, without the blocks kept back for root.
 func free(f *os.File) (uint64, error) {
-	var s unix.Statfs_t
+	s, err := statfs(f)
+	return s.Bavail * uint64(s.Bsize), err
+}
+
+func statfs(f *os.File) (s unix.Statfs_t, err error) {
 	for {
 		err := unix.Fstatfs(int(f.Fd()), &s)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		return s.Bavail * uint64(s.Bsize), os.NewSyscallError("fstatfs", err)
+		return s, os.NewSyscallError("fstatfs", err)
 	}
 }

@@ -10,3 +10,6 @@ import (
 func datasync(f *os.File) error { return f.Sync() }
 
 func free(*os.File) (uint64, error) { return 0, errors.ErrUnsupported }
+
+// networkFS cannot tell here.
+func networkFS(*os.File) (string, error) { return "", nil }

@@ -13,11 +13,15 @@ import (
 // ErrLocked means that another process holds the lock.
 var ErrLocked = errors.New("locked by another process")
 
+// ErrNetworkFS means that the tree is on a network file system.
+var ErrNetworkFS = errors.New("on a network file system")
+
 // FS is a directory tree. Safe for concurrent use. Errors wrap those of io/fs.
 type FS interface {
 	// Lock takes the lock file name for this process until the returned Closer is closed, and writes the process
 	// id into it. It does not wait: when the lock is held it returns an error that wraps ErrLocked and names the
-	// holder's process id.
+	// holder's process id. On a network file system, where a lock may not hold and a sync may not reach a disk, it
+	// returns an error that wraps ErrNetworkFS.
 	Lock(name string) (io.Closer, error)
 	// Open opens a file for reading.
 	Open(name string) (File, error)
@@ -30,6 +34,9 @@ type FS interface {
 	CreateNew(name string) (File, error)
 	// Mkdir makes a directory; fs.ErrExist when it is there. It is durable after SyncDir of its parent.
 	Mkdir(name string) error
+	// Rename gives a file another name in the same directory, in place of a file that has it. It is durable after
+	// SyncDir.
+	Rename(from, to string) error
 	// Remove removes a file.
 	Remove(name string) error
 	// ReadDir returns the names in a directory, in no order, without looking at what they name.

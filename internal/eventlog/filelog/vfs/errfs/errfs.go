@@ -83,6 +83,11 @@ func (f *FS) open(op, name string, open func(string) (vfs.File, error)) (vfs.Fil
 // Mkdir implements [vfs.FS].
 func (f *FS) Mkdir(name string) error { return f.do("Mkdir", name, f.FS.Mkdir) }
 
+// Rename implements [vfs.FS]. The call has the new name.
+func (f *FS) Rename(from, to string) error {
+	return f.do("Rename", to, func(string) error { return f.FS.Rename(from, to) })
+}
+
 // Remove implements [vfs.FS].
 func (f *FS) Remove(name string) error { return f.do("Remove", name, f.FS.Remove) }
 

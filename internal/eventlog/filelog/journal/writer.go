@@ -1,0 +1,236 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"cartd/internal/eventlog/filelog/vfs"
+)
+
+// ErrNoRoom means that there is no room for another segment, and that nobody waits for it any more. Nothing was
+// written.
+var ErrNoRoom = errors.New("no room for a journal segment")
+
+// Options configure a Writer.
+type Options struct {
+	SegmentBytes int  // size of a segment
+	Sync         bool // each frame is on stable storage when Append returns
+	// Synced is told how long each sync took. nil: nobody is.
+	Synced func(time.Duration)
+	// Reserve is asked before a segment takes so many more bytes of the disk, and told afterwards that it has. nil:
+	// there is always room.
+	Reserve func(bytes int) bool
+	Settle  func(bytes int)
+	// Starved is told when there is no room for the next segment, and when there is again.
+	Starved func(bool)
+	// Failed is told of an error in the background after which nothing more can be written.
+	Failed func(error)
+}
+
+// Writer appends frames. Make it with [Open].
+type Writer struct {
+	tree vfs.FS
+	dir  string
+	opts Options
+	seed uint32
+
+	// Of the goroutine that appends.
+	state State
+	file  vfs.File // nil before the first frame
+	size  int
+	off   int
+
+	prepared chan prepared // without capacity: who prepares waits until it is taken; closed when there will be none
+	unused   prepared      // of the goroutine that prepares, until it has ended
+	quit     chan struct{} // closed by GiveUp
+	stop     chan struct{} // closed by Close
+	giveUp   sync.Once
+	wg       sync.WaitGroup
+
+	mu     sync.Mutex // guards the following
+	live   []segment  // oldest first; the last one is being written
+	spare  string     // a segment to be used again; "" for none
+	number int        // of the last file being prepared
+}
+
+// segment is a file that is there.
+type segment struct {
+	name  string
+	bytes int
+	last  uint64 // number of its last frame
+}
+
+// Open begins to write behind state, with state.Run as the run. It prepares the first segment before it returns,
+// unless there is no room. Close releases what it holds.
+func Open(tree vfs.FS, dir string, state State, opts Options) (*Writer, error) {
+	w := &Writer{tree: tree, dir: dir, opts: opts, seed: state.ID.seed(), state: state,
+		prepared: make(chan prepared), quit: make(chan struct{}), stop: make(chan struct{})}
+	p, err := w.prepare()
+	if err != nil && !noSpace(err) {
+		return nil, err
+	}
+	w.wg.Go(func() { w.prepareAll(p, err) })
+	return w, nil
+}
+
+// Checkpoint records, durably with Options.Sync, that the streams' files have everything up to state.
+func (w *Writer) Checkpoint(state State) error { return writeState(w.tree, w.dir, state, w.opts.Sync) }
+
+// WriteCheckpoint is [Writer.Checkpoint] before there is a Writer.
+func WriteCheckpoint(tree vfs.FS, dir string, state State, sync bool) error {
+	return writeState(tree, dir, state, sync)
+}
+
+// State returns where the journal stands. It belongs to the goroutine that appends.
+func (w *Writer) State() State { return w.state }
+
+// Bytes returns the size of the segments that are not retired.
+func (w *Writer) Bytes() (n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.live {
+		n += int64(s.bytes)
+	}
+	return n
+}
+
+// Append writes the frame, which holds at least one event, and returns when it is on stable storage. Its first event
+// is the one behind State().Position. rotated is true when a segment has been filled. It waits for room on the disk
+// until GiveUp; then it returns ErrNoRoom. After any other error nobody knows what is there, and Append must not be
+// called again.
+func (w *Writer) Append(b *Builder) (rotated bool, err error) {
+	if len(b.Buf) > MaxFrameBytes {
+		return false, fmt.Errorf("frame of %d bytes, the largest is %d", len(b.Buf), MaxFrameBytes)
+	}
+	b.finish(w.seed, w.state.Frame+1, w.state.Run, w.state.Position+1)
+	out := append(b.Buf, make([]byte, terminator)...)
+	b.Buf = out[:len(out)-terminator]
+	if w.file == nil || w.off+len(b.Buf) > w.size {
+		rotated = w.file != nil
+		if err := w.rotate(len(b.Buf)); err != nil {
+			return false, err
+		}
+	}
+	out = out[:min(len(out), w.size-w.off)] // at the very end there is no room for a terminator, and no need
+	if _, err := w.file.WriteAt(out, int64(w.off)); err != nil {
+		return rotated, err
+	}
+	if w.opts.Sync {
+		start := time.Now()
+		if err := w.file.Datasync(); err != nil {
+			return rotated, err
+		}
+		if w.opts.Synced != nil {
+			w.opts.Synced(time.Since(start))
+		}
+	}
+	w.off += len(b.Buf)
+	w.state.Frame++
+	w.state.Position += uint64(b.Count)
+	w.mu.Lock()
+	w.live[len(w.live)-1].last = w.state.Frame
+	w.mu.Unlock()
+	return rotated, nil
+}
+
+// rotate begins a segment with room for a frame of n bytes. The file has its header on stable storage before it has
+// its name, and its name before it has a frame.
+func (w *Writer) rotate(n int) error {
+	p, err := w.next(n)
+	if err != nil {
+		return err
+	}
+	if w.file != nil {
+		old := w.file
+		w.file = nil
+		if err := old.Close(); err != nil {
+			return errors.Join(err, p.file.Close())
+		}
+	}
+	name := w.dir + "/" + segmentName(w.state.Position+1)
+	h := header{id: w.state.ID, first: w.state.Position + 1, frame: w.state.Frame + 1}
+	_, err = p.file.WriteAt(append(h.encode(), make([]byte, terminator)...), 0)
+	if err == nil && w.opts.Sync {
+		err = p.file.Datasync()
+	}
+	if err == nil {
+		err = w.tree.Rename(p.name, name)
+	}
+	if err == nil && w.opts.Sync {
+		err = w.tree.SyncDir(w.dir)
+	}
+	if err != nil {
+		return errors.Join(err, p.file.Close())
+	}
+	w.file, w.size, w.off = p.file, p.size, segmentHeader
+	w.mu.Lock()
+	w.live = append(w.live, segment{name: name, bytes: p.size, last: w.state.Frame})
+	w.mu.Unlock()
+	return nil
+}
+
+// Retire lets go of segments all of whose frames are numbered up to frame and checkpointed. One is kept for use
+// again. keep is asked for each segment whether it has to stay for another reason; nil: none has to.
+func (w *Writer) Retire(frame uint64, keep func(name string) bool) error {
+	w.mu.Lock()
+	var gone []segment
+	for len(w.live) > 1 && w.live[0].last <= frame && (keep == nil || !keep(w.live[0].name)) {
+		gone = append(gone, w.live[0])
+		w.live = w.live[1:]
+	}
+	w.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	spare := ""
+	for _, s := range gone {
+		w.mu.Lock()
+		again := w.spare == "" && spare == "" && s.bytes == w.opts.SegmentBytes
+		tmp := ""
+		if again {
+			tmp = w.tmpName()
+		}
+		w.mu.Unlock()
+		if !again {
+			if err := w.tree.Remove(s.name); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := w.tree.Rename(s.name, tmp); err != nil {
+			return err
+		}
+		spare = tmp
+	}
+	if w.opts.Sync { // before a spare gets a new header: its old name must not come back
+		if err := w.tree.SyncDir(w.dir); err != nil {
+			return err
+		}
+	}
+	if spare != "" {
+		w.mu.Lock()
+		w.spare = spare
+		w.mu.Unlock()
+	}
+	return nil
+}
+
+// GiveUp ends the wait for room. Append still uses a segment that can be prepared.
+func (w *Writer) GiveUp() { w.giveUp.Do(func() { close(w.quit) }) }
+
+// Close stops the preparation and closes the files. It comes after the last Append and Retire.
+func (w *Writer) Close() error {
+	w.GiveUp()
+	close(w.stop)
+	w.wg.Wait()
+	var errs []error
+	if p := w.unused; p.file != nil {
+		errs = append(errs, p.file.Close(), w.tree.Remove(p.name))
+	}
+	if w.file != nil {
+		errs = append(errs, w.file.Close())
+	}
+	return errors.Join(errs...)
+}
