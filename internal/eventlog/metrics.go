@@ -10,11 +10,18 @@ type Metrics struct {
 	LastAppend     prometheus.Gauge     // Unix seconds
 	FilesExisting  prometheus.Gauge     // streams that have a log
 	AppendDuration prometheus.Histogram // seconds from queueing a commit to its decision
-	SyncDuration   prometheus.Histogram // seconds of one sync
+	SyncDuration   prometheus.Histogram // seconds of one sync of the journal
 	SyncFailures   prometheus.Counter   // writes and syncs that failed: the store is unusable after the first
 	LowSpace       prometheus.Gauge     // 1 while appends are refused for want of room
 	DamagedLines   prometheus.Counter   // records that did not check out and could not be restored
 	TornTails      prometheus.Counter   // incomplete ends of logs that were cut off
+
+	Frames             prometheus.Counter   // frames written to the journal
+	FrameEvents        prometheus.Histogram // events in one frame
+	CheckpointDuration prometheus.Histogram // seconds of one checkpoint
+	JournalBytes       prometheus.Gauge     // bytes of the journal's segments
+	BehindBytes        prometheus.Gauge     // bytes in the journal that their streams' files lack
+	OpenFiles          prometheus.Gauge     // streams' files open for writing, at the last checkpoint
 
 	Replays        prometheus.Counter   // streams replayed
 	ReplayFailures prometheus.Counter   // replays that ended with an error
@@ -26,24 +33,30 @@ type Metrics struct {
 // NewMetrics registers the metrics with reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		Appends:        counter("cart_event_log_appends_total", "Events appended and on stable storage."),
-		BytesWritten:   counter("cart_event_log_bytes_written_total", "Bytes of the events appended."),
-		LastAppend:     gauge("cart_event_log_last_append_unix", "Time of the last append, in Unix seconds; 0 before the first."),
-		FilesExisting:  gauge("cart_event_log_files_existing", "Streams that have a log on disk."),
-		AppendDuration: histogram("cartd_event_log_append_duration_seconds", "Time from queueing a commit to its decision.", appendBuckets),
-		SyncDuration:   histogram("cartd_event_log_sync_duration_seconds", "Time of one sync of a file to stable storage.", appendBuckets),
-		SyncFailures:   counter("cartd_event_log_write_failures_total", "Writes and syncs that failed; after the first the log accepts nothing more."),
-		LowSpace:       gauge("cartd_event_log_low_space", "1 while appends are refused because the disk is below its low-water mark."),
-		DamagedLines:   counter("cartd_event_log_damaged_lines_total", "Records that did not check out and were skipped."),
-		TornTails:      counter("cartd_event_log_torn_tails_total", "Incomplete ends of logs that were cut off; they were never acknowledged."),
-		Replays:        counter("cart_event_log_replay_total", "Streams replayed to activate a grain."),
-		ReplayFailures: counter("cart_event_log_replay_failures_total", "Replays that ended with an error."),
-		ReplayDuration: histogram("cart_event_log_replay_duration_seconds", "Time of one replay.", replayBuckets),
-		UnknownTypes:   counter("cart_event_log_unknown_types_total", "Events skipped at replay because nothing handles their type."),
-		MutationErrors: counter("cart_event_log_mutation_errors_total", "Events skipped at replay because their mutation could not be decoded or was refused."),
+		Appends:            counter("cart_event_log_appends_total", "Events appended and on stable storage."),
+		BytesWritten:       counter("cart_event_log_bytes_written_total", "Bytes of the events appended."),
+		LastAppend:         gauge("cart_event_log_last_append_unix", "Time of the last append, in Unix seconds; 0 before the first."),
+		FilesExisting:      gauge("cart_event_log_files_existing", "Streams that have a log on disk."),
+		AppendDuration:     histogram("cartd_event_log_append_duration_seconds", "Time from queueing a commit to its decision.", appendBuckets),
+		SyncDuration:       histogram("cartd_event_log_sync_duration_seconds", "Time of one sync of the journal to stable storage.", appendBuckets),
+		SyncFailures:       counter("cartd_event_log_write_failures_total", "Writes and syncs that failed; after the first the log accepts nothing more."),
+		LowSpace:           gauge("cartd_event_log_low_space", "1 while appends are refused because the disk is below its low-water mark."),
+		DamagedLines:       counter("cartd_event_log_damaged_lines_total", "Records that did not check out and were skipped."),
+		TornTails:          counter("cartd_event_log_torn_tails_total", "Incomplete ends of logs that were cut off; they were never acknowledged."),
+		Frames:             counter("cartd_event_log_journal_frames_total", "Frames written to the journal, each with one sync."),
+		FrameEvents:        histogram("cartd_event_log_frame_events", "Events in one frame of the journal.", prometheus.ExponentialBuckets(1, 2, 13)),
+		CheckpointDuration: histogram("cartd_event_log_checkpoint_duration_seconds", "Time of one checkpoint.", replayBuckets),
+		JournalBytes:       gauge("cartd_event_log_journal_bytes", "Bytes of the journal's segments."),
+		BehindBytes:        gauge("cartd_event_log_write_behind_bytes", "Bytes that are in the journal and not yet in their streams' files."),
+		OpenFiles:          gauge("cartd_event_log_open_files", "Streams' files open for writing, at the last checkpoint."),
+		Replays:            counter("cart_event_log_replay_total", "Streams replayed to activate a grain."),
+		ReplayFailures:     counter("cart_event_log_replay_failures_total", "Replays that ended with an error."),
+		ReplayDuration:     histogram("cart_event_log_replay_duration_seconds", "Time of one replay.", replayBuckets),
+		UnknownTypes:       counter("cart_event_log_unknown_types_total", "Events skipped at replay because nothing handles their type."),
+		MutationErrors:     counter("cart_event_log_mutation_errors_total", "Events skipped at replay because their mutation could not be decoded or was refused."),
 	}
 	reg.MustRegister(m.Appends, m.BytesWritten, m.LastAppend, m.FilesExisting, m.AppendDuration, m.SyncDuration,
-		m.SyncFailures, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration,
+		m.SyncFailures, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
 		m.UnknownTypes, m.MutationErrors)
 	return m
 }

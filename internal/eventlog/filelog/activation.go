@@ -26,6 +26,9 @@ type activation struct {
 	end      int64 // of the file at the time of the claim
 	released bool  // guarded by s.mu
 
+	positions []uint64 // of the events appended, as far as they are decided; guarded by s.mu
+	queued    uint64   // events appended
+
 	started  bool
 	replayed bool
 	dead     error // what later appends are told
@@ -38,6 +41,20 @@ type activation struct {
 type known struct {
 	version uint64
 	sum     uint64 // of branch, type and payload
+	place   uint64 // position, or its number among those that the activation has appended, with queuedPlace
+}
+
+const queuedPlace = 1 << 63
+
+// position returns where the event is; 0 when that is not decided yet. s.mu is held.
+func (a *activation) position(place uint64) uint64 {
+	if place&queuedPlace == 0 {
+		return place
+	}
+	if i := place &^ queuedPlace; i < uint64(len(a.positions)) {
+		return a.positions[i]
+	}
+	return 0
 }
 
 // Activate implements [eventlog.Store]. It syncs the stream's file and cuts its torn tail, which are the only
@@ -53,6 +70,9 @@ func (l *Log) Activate(ctx context.Context, id eventlog.StreamID) (eventlog.Acti
 	err := a.s.waitIdle(ctx, a)
 	if err == nil {
 		err = l.recover(ctx, a.s)
+	}
+	if err == nil {
+		err = l.flush(a.s)
 	}
 	if err == nil && l.isClosed() {
 		err = eventlog.ErrClosed
@@ -127,7 +147,7 @@ func (a *activation) replay(ctx context.Context, yield func(eventlog.Event, erro
 		if err != nil {
 			err = fmt.Errorf("replay %s: %w", a.s.id, err)
 		} else if ev.ID != uuid.Nil {
-			a.know(&ev)
+			a.know(&ev, ev.Position)
 		}
 		return yield(ev, err)
 	})
@@ -139,11 +159,11 @@ func (a *activation) replay(ctx context.Context, yield func(eventlog.Event, erro
 	return done
 }
 
-func (a *activation) know(ev *eventlog.Event) {
+func (a *activation) know(ev *eventlog.Event, place uint64) {
 	if a.ids == nil {
 		a.ids = make(map[uuid.UUID]known)
 	}
-	a.ids[ev.ID] = known{ev.Version, a.log.sum(ev)}
+	a.ids[ev.ID] = known{ev.Version, a.log.sum(ev), place}
 }
 
 func (l *Log) sum(ev *eventlog.Event) uint64 {
@@ -176,7 +196,7 @@ func (a *activation) setHead(branch string, v uint64) {
 }
 
 // repeat looks for the commit's ids. ok is true when all of them are there with the same content.
-func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bool, err error) {
+func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bool, place uint64, err error) {
 	found, other, first := 0, (*eventlog.DuplicateIDError)(nil), ""
 	for i := range c.Events {
 		ev := c.Events[i]
@@ -191,17 +211,18 @@ func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bo
 		if old.sum != a.log.sum(&ev) && other == nil {
 			other = &eventlog.DuplicateIDError{Stream: a.s.id, ID: ev.ID.String(), Version: old.version}
 		}
-		receipt = eventlog.Receipt{Version: old.version, Duplicate: true}
+		place = old.place
+		receipt = eventlog.Receipt{Version: old.version, Position: a.position(place), Duplicate: true}
 	}
 	switch {
 	case found == 0:
-		return eventlog.Receipt{}, false, nil
+		return eventlog.Receipt{}, false, 0, nil
 	case other != nil:
-		return eventlog.Receipt{}, false, other
+		return eventlog.Receipt{}, false, 0, other
 	case found < len(c.Events):
-		return eventlog.Receipt{}, false, &eventlog.DuplicateIDError{Stream: a.s.id, ID: first}
+		return eventlog.Receipt{}, false, 0, &eventlog.DuplicateIDError{Stream: a.s.id, ID: first}
 	}
-	return receipt, true, nil
+	return receipt, true, place, nil
 }
 
 // Release implements [eventlog.Activation].

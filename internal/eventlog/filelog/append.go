@@ -26,7 +26,7 @@ func (a *activation) submit(c *eventlog.Commit, decided func(eventlog.Receipt, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.queued
-	it.receipt, it.err = a.accept(c)
+	it.err = a.accept(c, &it)
 	if _, conflict := errors.AsType[*eventlog.ConflictError](it.err); conflict {
 		a.dead = it.err
 	}
@@ -44,63 +44,65 @@ func (a *activation) submit(c *eventlog.Commit, decided func(eventlog.Receipt, e
 
 // accept checks the commit in the order of the contract and encodes its lines into the queue. When it returns nil
 // the stream is scheduled. s.mu is held.
-func (a *activation) accept(c *eventlog.Commit) (eventlog.Receipt, error) {
+func (a *activation) accept(c *eventlog.Commit, it *item) error {
 	l, s := a.log, a.s
 	if err := l.unusable(); err != nil {
-		return eventlog.Receipt{}, a.refuse(err)
+		return a.refuse(err)
 	}
 	switch {
 	case s.owner != a:
-		return eventlog.Receipt{}, a.refuse(eventlog.ErrFenced)
+		return a.refuse(eventlog.ErrFenced)
 	case a.dead != nil:
-		return eventlog.Receipt{}, a.dead
+		return a.dead
 	case !a.replayed:
-		return eventlog.Receipt{}, a.refuse(fmt.Errorf("%w: %w", eventlog.ErrInvalid, errNotReplayed))
+		return a.refuse(fmt.Errorf("%w: %w", eventlog.ErrInvalid, errNotReplayed))
 	}
 	if err := c.Check(); err != nil {
-		return eventlog.Receipt{}, a.refuse(err)
+		return a.refuse(err)
 	}
 	if s.queued+queuedCost > maxQueuedBytes {
-		return eventlog.Receipt{}, a.refuse(eventlog.ErrBusy)
+		return a.refuse(eventlog.ErrBusy)
 	}
-	receipt, repeated, err := a.repeat(c)
+	receipt, repeated, place, err := a.repeat(c)
 	if err != nil {
-		return eventlog.Receipt{}, err
+		return err
 	}
 	if repeated {
 		if err := l.schedule(s); err != nil {
-			return eventlog.Receipt{}, a.refuse(err)
+			return a.refuse(err)
 		}
-		return receipt, nil
+		it.receipt, it.act, it.place = receipt, a, place
+		return nil
 	}
 	if head := a.head(c.Branch); head != c.Want {
-		return eventlog.Receipt{}, &eventlog.ConflictError{Stream: s.id, Branch: c.Branch, Want: c.Want, Got: head}
+		return &eventlog.ConflictError{Stream: s.id, Branch: c.Branch, Want: c.Want, Got: head}
 	}
-	return a.encode(c)
+	return a.encode(c, it)
 }
 
 func (a *activation) refuse(err error) error { return fmt.Errorf("append to %s: %w", a.s.id, err) }
 
 // encode adds the commit's lines to the queue. It takes them out again when they may not stay.
-func (a *activation) encode(c *eventlog.Commit) (eventlog.Receipt, error) {
+func (a *activation) encode(c *eventlog.Commit, it *item) error {
 	l, s := a.log, a.s
 	if err := a.bounded(c); err != nil {
-		return eventlog.Receipt{}, a.refuse(err)
+		return a.refuse(err)
 	}
 	b := s.batch()
-	from := len(b.buf)
-	undo := func(err error) (eventlog.Receipt, error) {
-		b.buf = b.buf[:from]
+	from, lines := len(b.buf), len(b.ends)
+	undo := func(err error) error {
+		b.buf, b.ends = b.buf[:from], b.ends[:lines]
 		s.dropEmpty()
-		return eventlog.Receipt{}, a.refuse(err)
+		return a.refuse(err)
 	}
 	for i := range c.Events {
 		ev := c.Events[i]
 		ev.Position, ev.Branch, ev.Version = 0, c.Branch, c.Want+1+uint64(i)
 		ev.More, ev.Epoch = i < len(c.Events)-1, a.epoch
 		start := len(b.buf)
-		b.buf = appendLine(b.buf, &ev)
-		if size := len(b.buf) - start; size > l.opts.MaxLineBytes {
+		b.buf = appendFields(b.buf, &ev)
+		b.ends = append(b.ends, len(b.buf))
+		if size := len(b.buf) - start + lineFrame; size > l.opts.MaxLineBytes {
 			return undo(fmt.Errorf("%w: event %d takes a line of %d bytes, the largest is %d", eventlog.ErrTooLarge, i, size, l.opts.MaxLineBytes))
 		}
 	}
@@ -111,7 +113,7 @@ func (a *activation) encode(c *eventlog.Commit) (eventlog.Receipt, error) {
 	case s.queued+size+queuedCost > maxQueuedBytes:
 		return undo(eventlog.ErrBusy)
 	}
-	takes := size
+	takes := size + len(c.Events)*lineFrame
 	if s.end == 0 && from == 0 {
 		takes += newFileBytes
 	}
@@ -124,15 +126,17 @@ func (a *activation) encode(c *eventlog.Commit) (eventlog.Receipt, error) {
 	}
 	s.queued += size
 	b.takes += takes
-	b.events += len(c.Events)
+	b.owner = a
 	for i := range c.Events {
 		ev := c.Events[i]
 		ev.Branch, ev.Version = c.Branch, c.Want+1+uint64(i)
-		a.know(&ev)
+		a.know(&ev, queuedPlace|a.queued)
+		a.queued++
 	}
 	version := c.Want + uint64(len(c.Events))
 	a.setHead(c.Branch, version)
-	return eventlog.Receipt{Version: version}, nil
+	it.receipt, it.events = eventlog.Receipt{Version: version}, len(c.Events)
+	return nil
 }
 
 // bounded refuses, before anything of it is copied, a commit that cannot fit.

@@ -40,7 +40,7 @@ func TestGoldenLinesOfFormat1(t *testing.T) {
 	want := goldenEvents(id)
 	var written []byte
 	for i := range want {
-		written = appendLine(written, &want[i])
+		written = lineOf(written, &want[i])
 	}
 	if diff := cmp.Diff(string(golden), string(written)); diff != "" {
 		t.Errorf("lines written differ from the golden ones (-golden +written):\n%s", diff)
@@ -89,7 +89,7 @@ func TestLineDecodesToItsEvent(t *testing.T) {
 			Type:     rapid.StringN(1, 30, 128).Draw(t, "type"),
 			Payload:  payload,
 		}
-		line := appendLine(nil, &want)
+		line := lineOf(nil, &want)
 		if json.Valid(line) != true {
 			t.Fatalf("%s is not valid JSON", line)
 		}
@@ -205,7 +205,7 @@ func FuzzDecodeLine(f *testing.F) {
 			}
 			return
 		}
-		if got := appendLine(nil, &ev); string(got) != string(line)+"\n" {
+		if got := lineOf(nil, &ev); string(got) != string(line)+"\n" {
 			t.Errorf("%q is written again as %q", line, got)
 		}
 	})

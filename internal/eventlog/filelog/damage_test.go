@@ -3,6 +3,7 @@ package filelog
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -220,7 +221,7 @@ func TestLongestLineComesBack(t *testing.T) {
 	defer act.Release()
 	ev := logtest.Event(1)
 	ev.Payload = []byte(`{"x":""}`)
-	rest := limit - len(appendLine(nil, &eventlog.Event{ID: ev.ID, Version: 1, Epoch: act.Epoch(), Time: ev.Time, Type: ev.Type, Payload: ev.Payload}))
+	rest := limit - len(lineOf(nil, &eventlog.Event{Position: math.MaxUint64, ID: ev.ID, Version: 1, Epoch: act.Epoch(), Time: ev.Time, Type: ev.Type, Payload: ev.Payload}))
 	ev.Payload = []byte(`{"x":"` + strings.Repeat("y", rest+1) + `"}`)
 	if _, err := logtest.Append(act, 0, ev); !errors.Is(err, eventlog.ErrTooLarge) {
 		t.Fatalf("one byte over the limit: got %v, want ErrTooLarge", err)

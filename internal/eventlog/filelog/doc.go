@@ -2,8 +2,9 @@
 // copied by people.
 //
 //	DIR/LOCK                          flock(2): one process; its id is in it
+//	DIR/journal/                      all streams' events in order; see package journal
 //	DIR/carts/ab/<name>.events.log    a stream; ab is the first two hex digits of the SHA-256 of its name
-//	DIR/quarantine/<name>.<time>.torn cut off torn tails, never deleted by this package
+//	DIR/quarantine/<name>.<time>.torn cut off ends, never deleted by this package
 //
 // The streams of another kind have a directory of their own, named after the kind with an s.
 //
@@ -30,23 +31,32 @@
 //
 // # Promise
 //
-// A commit is answered with nil after its lines have been written with one write and fdatasync has returned; for a
-// new file the directories that lead to it have been synced as well. A file that was there before the process is
-// synced before anything of it is shown, since a former process may have ended between write and sync.
+// A commit is answered with nil after its lines are in the journal and fdatasync has returned. One frame of the
+// journal, written and synced once, holds the commits of all streams that wait. Then the lines go to the streams' own
+// files, which a checkpoint syncs later with their directories, before the journal's segments are let go of. Reads
+// see what is answered: what a stream's file lacks is written first. Positions are dense over all streams.
 //
-// An end of a file that does not check out, or a commit without its last line, was never acknowledged: Activate
-// copies it to quarantine/ and cuts it off; Read stops before it. A damaged line with a sound one behind it is
-// damage to acknowledged data: it is yielded as a damaged event, and the rest is served. (One exception has to be
-// known: damage to the very last commit looks like a torn tail. It is cut, kept in quarantine/ and counted.)
+// Open completes the streams' files from the journal. The journal's last frame, if it does not check out, was never
+// acknowledged: it is cut off and kept in quarantine/. A bad frame with a sound one behind it is damage to acknowledged
+// data: Open returns an error that wraps eventlog.ErrCorrupt and says where.
 //
-// The first failing write, sync, close, mkdir or truncate ends the log's life: what waits is told
-// eventlog.ErrOutcomeUnknown, and nothing more is accepted until the log is opened anew.
+// A file without journal, of a former version or after a checkpoint, is synced before anything of it is shown. An end
+// that does not check out, or a commit without its last line, is copied to quarantine/ and cut off by Activate; Read
+// stops before it. A damaged line with a sound one behind it is yielded as a damaged event, and the rest is served.
+// (One exception has to be known: damage to the very last commit of a file, after a checkpoint, looks like a torn
+// tail. It is cut, kept in quarantine/ and counted. So does damage to the last frame of the journal, as long as the
+// streams' files do not have its lines.)
+//
+// The first failing write, sync, close, mkdir, rename or truncate ends the log's life: what waits is told
+// eventlog.ErrOutcomeUnknown, and nothing more is accepted until the log is opened anew. A full disk that is noticed
+// while the next segment is prepared only refuses appends, until there is room.
 //
 // # Concurrency
 //
-// Append encodes into the stream's queue under the stream's mutex, without I/O. Options.Syncers goroutines write: each
-// takes a stream, and all that waits for it goes out with one write and one sync. A stream has an entry in memory
-// only while an activation, a queued append or a running read refers to it.
+// Append encodes into the stream's queue under the stream's mutex, without I/O. One goroutine, the committer, takes
+// what all streams have queued, numbers it, writes the frame and answers. Two write behind it to the streams' files,
+// each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
+// only while an activation, a queued append, a running read, an open file or the next checkpoint refers to it.
 //
 //	log, err := filelog.Open("data", filelog.Options{LowSpaceBytes: 64 << 20})
 //	defer log.Close()

@@ -26,14 +26,27 @@ const (
 // castagnoli is CRC-32C, which amd64 and arm64 compute in hardware.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendLine appends ev as a line with its newline to dst. The event has passed eventlog.Commit.Check.
-func appendLine(dst []byte, ev *eventlog.Event) []byte {
+// lineFrame is the most that appendLine adds to what appendFields gives.
+const lineFrame = len(`{"v":1,"pos":18446744073709551615`) + crcSuffix + 1
+
+// appendLine appends a line with its newline to dst: the event's position, left out when 0, the fields that
+// appendFields gives, and the checksum.
+func appendLine(dst []byte, position uint64, fields []byte) []byte {
 	start := len(dst)
 	dst = append(dst, `{"v":1`...)
-	if ev.Position != 0 {
+	if position != 0 {
 		dst = append(dst, `,"pos":`...)
-		dst = strconv.AppendUint(dst, ev.Position, 10)
+		dst = strconv.AppendUint(dst, position, 10)
 	}
+	dst = append(dst, fields...)
+	sum := crc32.Checksum(dst[start:], castagnoli)
+	dst = append(dst, crcField...)
+	dst = appendHex(dst, uint64(sum), 8)
+	return append(dst, crcEnd+"\n"...)
+}
+
+// appendFields appends what a line says of ev behind its position to dst. The event has passed eventlog.Commit.Check.
+func appendFields(dst []byte, ev *eventlog.Event) []byte {
 	dst = append(dst, `,"seq":`...)
 	dst = strconv.AppendUint(dst, ev.Version, 10)
 	if ev.Branch != "" {
@@ -62,11 +75,7 @@ func appendLine(dst []byte, ev *eventlog.Event) []byte {
 	dst = append(dst, `","type":`...)
 	dst = appendString(dst, ev.Type)
 	dst = append(dst, `,"payload":`...)
-	dst = append(dst, ev.Payload...)
-	sum := crc32.Checksum(dst[start:], castagnoli)
-	dst = append(dst, crcField...)
-	dst = appendHex(dst, uint64(sum), 8)
-	return append(dst, crcEnd+"\n"...)
+	return append(dst, ev.Payload...)
 }
 
 func appendTime(dst []byte, t time.Time) []byte {

@@ -14,6 +14,9 @@ import (
 
 func mustOpen(t testing.TB, dir string, opts Options) *Log {
 	t.Helper()
+	if opts.SegmentBytes == 0 {
+		opts.SegmentBytes = 8 << 10 // writing 16 MiB of zeros takes longer than most tests
+	}
 	l, err := Open(dir, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +99,11 @@ func sample(t testing.TB, id eventlog.StreamID) ([]byte, []eventlog.Event) {
 	evs := logtest.ReadAll(t, l, id)
 	mustClose(t, l)
 	return mustRead(t, logPath(dir, id)), evs
+}
+
+// lineOf is the line of an event, its position included.
+func lineOf(dst []byte, ev *eventlog.Event) []byte {
+	return appendLine(dst, ev.Position, appendFields(nil, ev))
 }
 
 // value returns what a counter or gauge stands at.

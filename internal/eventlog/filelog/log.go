@@ -1,6 +1,7 @@
 package filelog
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
 )
 
@@ -25,6 +27,7 @@ type Log struct {
 	opts    Options
 	metrics *eventlog.Metrics
 	fs      vfs.FS
+	dir     string // for messages
 	lock    io.Closer
 	seed    maphash.Seed // of the sums that tell whether an event is the same one
 	space   space
@@ -32,22 +35,28 @@ type Log struct {
 	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
 	wg      sync.WaitGroup
 
+	committing, writing sync.WaitGroup // the committer; those that write behind it
+
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
 	epoch   uint64              // the largest one given out or seen
 	dirs    map[string]struct{} // directories that are on stable storage
 
-	qmu       sync.Mutex // guards the following; may be taken while a stream's mutex is held
-	work      sync.Cond  // on qmu: ready, scheduled or closed has changed
-	ready     []*stream  // to be written, each once: no longer than there are streams with queued appends
-	scheduled int        // streams that are ready or being written
-	closed    bool
-	cause     error
+	qmu    sync.Mutex // guards the following; may be taken while a stream's mutex is held
+	work   sync.Cond  // on qmu: ready or closed has changed
+	ready  []*stream  // to be written, each once: no longer than there are streams with queued appends
+	closed bool
+	cause  error
+
+	journal     *journal.Writer
+	behind      behind
+	files       openFiles
+	checkpoints checkpoints
 }
 
 // Open opens the log in dir, which is made if need be, and locks it for this process. It returns an error that
-// wraps [vfs.ErrLocked] and names the other process when there is one. It reads the names of all logs, but none of
-// them. Close releases what it holds.
+// wraps [vfs.ErrLocked] and names the other process when there is one. It completes the streams' files
+// from the journal; of the others it reads names alone. Close releases what it holds.
 func Open(dir string, opts Options) (*Log, error) {
 	opts, err := opts.resolve()
 	if err != nil {
@@ -59,31 +68,38 @@ func Open(dir string, opts Options) (*Log, error) {
 			return nil, fmt.Errorf("open event log: %w", err)
 		}
 	}
-	l, err := open(tree, opts)
+	l, err := open(dir, tree, opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open event log %s: %w", dir, err), tree.Close())
 	}
 	return l, nil
 }
 
-func open(tree vfs.FS, opts Options) (*Log, error) {
+func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	lock, err := tree.Lock(lockName)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{
+		dir:  dir,
 		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(),
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
+	l.behind.work.L = &l.behind.mu
+	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
+	l.checkpoints.kick = make(chan struct{}, 1)
+	l.checkpoints.dirs = make(map[string]struct{})
 	if err := l.prepare(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	for range opts.Syncers {
-		l.wg.Go(l.syncer)
+	l.committing.Go(l.committer)
+	for range behindWriters {
+		l.writing.Go(l.writeBehind)
 	}
+	l.wg.Go(l.checkpointer)
 	if l.space.mark > 0 {
 		l.wg.Go(func() { l.space.watch(l.stop) })
 	}
@@ -95,7 +111,8 @@ func (l *Log) prepare() error {
 	if err := l.ensureDir(kindDir(eventlog.KindCart)); err != nil {
 		return err
 	}
-	n, err := l.countLogs()
+	n := 0
+	err := l.walkLogs(func(string) { n++ })
 	if err != nil {
 		return err
 	}
@@ -107,23 +124,23 @@ func (l *Log) prepare() error {
 	case err != nil:
 		return fmt.Errorf("look at disk space: %w", err)
 	}
-	return nil
+	return l.openJournal()
 }
 
-// countLogs reads directory names only: with a million carts a stat of each would take minutes.
-func (l *Log) countLogs() (int, error) {
+// walkLogs visits the paths of all logs. It reads directory names only: with a million carts a stat of each would
+// take minutes.
+func (l *Log) walkLogs(visit func(path string)) error {
 	top, err := l.fs.ReadDir(".")
 	if err != nil {
-		return 0, err
+		return err
 	}
-	n := 0
 	for _, dir := range top {
 		if dir == quarantineDir || !strings.HasSuffix(dir, "s") || strings.Contains(dir, ".") {
 			continue
 		}
 		subs, err := l.readDir(dir)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, sub := range subs {
 			if _, ok := parseHex([]byte(sub)); !ok || len(sub) != 2 {
@@ -131,16 +148,16 @@ func (l *Log) countLogs() (int, error) {
 			}
 			names, err := l.readDir(dir + "/" + sub)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			for _, name := range names {
 				if strings.HasSuffix(name, logSuffix) {
-					n++
+					visit(dir + "/" + sub + "/" + name)
 				}
 			}
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // readDir takes what is no directory for an empty one: people put notes beside data.
@@ -161,9 +178,8 @@ func (l *Log) ensureDir(dir string) error {
 	if done {
 		return nil
 	}
-	parent := "."
-	if i := strings.LastIndexByte(dir, '/'); i >= 0 {
-		parent = dir[:i]
+	parent := parentDir(dir)
+	if parent != "." {
 		if err := l.ensureDir(parent); err != nil {
 			return err
 		}
@@ -178,6 +194,13 @@ func (l *Log) ensureDir(dir string) error {
 	l.dirs[dir] = struct{}{} // at most 257 for each kind
 	l.mu.Unlock()
 	return nil
+}
+
+func parentDir(dir string) string {
+	if i := strings.LastIndexByte(dir, '/'); i >= 0 {
+		return dir[:i]
+	}
+	return "."
 }
 
 func (l *Log) syncDir(dir string) error {
@@ -242,6 +265,8 @@ func (l *Log) fail(cause error) {
 	}
 	l.qmu.Unlock()
 	if first {
+		l.journal.GiveUp()
+		l.addBehind(0) // wakes the committer
 		l.opts.Logger.Error("event log has failed and accepts nothing more", "error", cause)
 	}
 }
@@ -256,12 +281,37 @@ func (l *Log) Close() error {
 	l.closed = true
 	l.work.Broadcast()
 	l.qmu.Unlock()
+	l.journal.GiveUp()
+	l.committing.Wait()
 	close(l.stop)
 	l.wg.Wait()
-	if err := errors.Join(l.fs.Close(), l.lock.Close()); err != nil {
+	l.behind.mu.Lock()
+	l.behind.closed = true
+	l.behind.work.Broadcast()
+	l.behind.mu.Unlock()
+	l.writing.Wait()
+	var err error
+	if l.Cause() == nil {
+		if err = l.checkpoint(); err != nil {
+			l.fail(err)
+		}
+	}
+	l.forget()
+	if err = errors.Join(err, l.closeFiles(), l.journal.Close(), l.fs.Close(), l.lock.Close()); err != nil {
 		return fmt.Errorf("close event log: %w", err)
 	}
 	return nil
+}
+
+// forget lets go of what a failed log has not checkpointed: the next one finds it in the journal.
+func (l *Log) forget() {
+	l.checkpoints.mu.Lock()
+	dirty := l.checkpoints.dirty
+	l.checkpoints.dirty = nil
+	l.checkpoints.mu.Unlock()
+	for _, s := range dirty {
+		l.release(s)
+	}
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -29,8 +29,10 @@ type Options struct {
 	// LowSpaceBytes is how much of the disk is left free: appends that would take of it are refused with
 	// eventlog.ErrLowSpace. 0 switches the check off.
 	LowSpaceBytes uint64
-	// Syncers is how many streams are written and synced at once. 0 means 32.
-	Syncers int
+	// SegmentBytes is the size of the journal's segments. 0 means 16 MiB; otherwise at least 4 KiB and at most 1 GiB.
+	SegmentBytes int
+	// OpenFiles is how many streams' files stay open for writing. 0 means 512.
+	OpenFiles int
 	// MaxLineBytes bounds a line, its newline included: a larger event is refused, a larger line in a file is
 	// damage. 0 means 8 MiB; otherwise at least 4 KiB and at most 1 GiB.
 	MaxLineBytes int
@@ -46,8 +48,11 @@ type Options struct {
 
 // resolve fills in the defaults.
 func (o Options) resolve() (Options, error) {
-	if o.Syncers == 0 {
-		o.Syncers = 32
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 16 << 20
+	}
+	if o.OpenFiles == 0 {
+		o.OpenFiles = 512
 	}
 	if o.MaxLineBytes == 0 {
 		o.MaxLineBytes = 8 << 20
@@ -64,8 +69,10 @@ func (o Options) resolve() (Options, error) {
 	switch {
 	case o.Durability != SyncAlways && o.Durability != SyncNever:
 		return o, fmt.Errorf("durability %d is unknown", o.Durability)
-	case o.Syncers < 1 || o.Syncers > 1024:
-		return o, errors.New("syncers: want 1 to 1024")
+	case o.SegmentBytes < 4<<10 || o.SegmentBytes > 1<<30:
+		return o, errors.New("journal segment: want 4 KiB to 1 GiB")
+	case o.OpenFiles < 1:
+		return o, errors.New("open files: want at least 1")
 	case o.MaxLineBytes < 4<<10 || o.MaxLineBytes > 1<<30:
 		return o, errors.New("largest line: want 4 KiB to 1 GiB")
 	}

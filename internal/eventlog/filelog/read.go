@@ -43,6 +43,9 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, erro
 	if end := s.durableEnd(); end == 0 {
 		return nil, 0, nil
 	} else if end > 0 {
+		if err := l.flush(s); err != nil {
+			return nil, 0, err
+		}
 		f, err := l.fs.Open(s.path)
 		return f, end, err
 	}

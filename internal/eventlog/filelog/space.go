@@ -24,26 +24,51 @@ type space struct {
 
 	mu      sync.Mutex // guards the following
 	low     bool
+	starved bool  // there is no room for the journal's next segment
 	room    int64 // above the mark, less what was accepted since
 	pending int64 // accepted and not written yet
 	since   int64 // accepted since the look that runs began
 }
 
+// starve says whether there is room for the journal's next segment. Without, appends are refused, even with no mark.
+func (sp *space) starve(is bool) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.starved = is
+	sp.setLow(is || sp.mark > 0 && sp.room <= 0)
+}
+
 // take reports whether n bytes may be written. They are pending until give.
 func (sp *space) take(n int) bool {
-	if sp.mark == 0 {
-		return true
-	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.low {
 		return false // the next tick looks
+	}
+	if sp.mark == 0 {
+		return true
 	}
 	if sp.room < int64(n) {
 		select {
 		case sp.kick <- struct{}{}:
 		default:
 		}
+		return false
+	}
+	sp.room -= int64(n)
+	sp.pending += int64(n)
+	sp.since += int64(n)
+	return true
+}
+
+// reserve is take for the journal's next segment, which may be what makes the disk low.
+func (sp *space) reserve(n int) bool {
+	if sp.mark == 0 {
+		return true
+	}
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.room < int64(n) {
 		return false
 	}
 	sp.room -= int64(n)
@@ -85,7 +110,7 @@ func (sp *space) look() error {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	sp.room = int64(min(free, 1<<62)) - int64(min(sp.mark, 1<<62)) - pending - sp.since
-	sp.setLow(sp.room <= 0)
+	sp.setLow(sp.room <= 0 || sp.starved)
 	return nil
 }
 

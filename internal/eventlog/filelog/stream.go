@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
 )
 
 // maxQueuedBytes bounds what waits in one stream's queue, with queuedCost for each append on top of its lines.
@@ -31,23 +32,35 @@ type stream struct {
 	// before that is known.
 	tail chan struct{}
 
-	mu        sync.Mutex  // guards the following
-	owner     *activation // whose appends are accepted
-	end       int64       // offset behind the last decided commit; -1 when not known yet
-	exists    bool        // the file is there
-	epoch     uint64      // of the last line when the end was found
-	queue     *batch      // nil when empty
-	queued    int         // bytes and costs of what is undecided
-	scheduled bool        // the stream is in Log.ready, or a syncer works on it
-	idle      chan struct{}
+	waits bool // in Log.behind's queue; guarded by its mu
+	dirty bool // in Log.checkpoints.dirty; guarded by its mu
+
+	// wmu is held while the file is written or synced; it comes before mu.
+	wmu    sync.Mutex // guards the following
+	file   vfs.File   // open for writing, or nil
+	fresh  bool       // the file's name is not on stable storage yet
+	broken error      // why the file could not be written; for good
+
+	mu          sync.Mutex  // guards the following
+	owner       *activation // whose appends are accepted
+	end         int64       // offset behind the last decided commit, those behind included; -1 when not known yet
+	behind      []byte      // decided lines that the file lacks
+	behindTakes int         // bytes they take from the space that is free
+	exists      bool        // the file is there
+	epoch       uint64      // of the last line when the end was found
+	queue       *batch      // nil when empty
+	queued      int         // bytes and costs of what is undecided
+	scheduled   bool        // the stream is in Log.ready, or the committer works on it
+	idle        chan struct{}
 }
 
-// batch is what goes out with one write.
+// batch is what a stream puts into one frame.
 type batch struct {
-	buf    []byte
-	items  []item
-	events int
-	takes  int // bytes taken from the space that is free
+	buf   []byte // for each event what its line says behind the position
+	ends  []int  // where each event ends in buf
+	items []item
+	owner *activation // whose events they are; nil without events
+	takes int         // bytes taken from the space that is free
 }
 
 // item is one append's place in a batch. One with an error or without events has no bytes there: it only waits its
@@ -56,6 +69,9 @@ type item struct {
 	decided func(eventlog.Receipt, error)
 	receipt eventlog.Receipt
 	err     error
+	events  int         // that it appends
+	act     *activation // of a repeat
+	place   uint64      // of the event that a repeat repeats
 	at      time.Time
 }
 
@@ -69,7 +85,7 @@ func (b *batch) free() {
 		return
 	}
 	clear(b.items) // lets go of the callbacks
-	b.buf, b.items, b.events, b.takes = b.buf[:0], b.items[:0], 0, 0
+	*b = batch{buf: b.buf[:0], ends: b.ends[:0], items: b.items[:0]}
 	batches.Put(b)
 }
 

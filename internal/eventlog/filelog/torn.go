@@ -21,7 +21,7 @@ func (l *Log) cutTail(s *stream, end, size int64) error {
 		return errors.Join(err, f.Close())
 	}
 	if err = f.Truncate(end); err == nil {
-		err = l.sync(f, true)
+		err = l.sync(f)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		l.fail(err)
@@ -44,7 +44,7 @@ func (l *Log) quarantine(name string, r io.Reader) (path string, err error) {
 	}
 	_, err = io.Copy(io.NewOffsetWriter(f, 0), r)
 	if err == nil {
-		err = l.sync(f, true)
+		err = l.sync(f)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, l.fs.Remove(path)) // half a copy beside the original helps nobody
@@ -63,4 +63,13 @@ func (l *Log) createQuarantine(name string) (vfs.File, string, error) {
 		}
 	}
 	return nil, "", fmt.Errorf("no free name for %s under %s", name, quarantineDir)
+}
+
+// sync brings the file to stable storage with all its metadata. It is never tried again: after a failure the kernel
+// has marked the pages clean.
+func (l *Log) sync(f vfs.File) error {
+	if l.opts.Durability == SyncNever {
+		return nil
+	}
+	return f.Sync()
 }

@@ -16,8 +16,8 @@ type machine struct {
 	id      eventlog.StreamID
 	act     eventlog.Activation
 	model   []eventlog.Event
-	commits []eventlog.Commit // accepted
-	waiting []func(*rapid.T)  // checks of decisions that are still to come
+	commits []sent           // accepted
+	waiting []func(*rapid.T) // checks of decisions that are still to come
 }
 
 // stateMachine compares the store with the model after random histories of one stream.
@@ -46,6 +46,12 @@ func stateMachine(t *testing.T, open func(t *testing.T) eventlog.Store) {
 	})
 }
 
+// sent is a commit that was appended, and where.
+type sent struct {
+	eventlog.Commit
+	position *uint64
+}
+
 func (m *machine) head(branch string) uint64 {
 	var v uint64
 	for _, ev := range m.model {
@@ -61,10 +67,19 @@ func branch(rt *rapid.T) string {
 }
 
 // expect queues c and remembers to check what it is told.
-func (m *machine) expect(c eventlog.Commit, want eventlog.Receipt, check func(error) bool) {
+// position is that of the commit's first receipt, which the first call of expect with it fills in. Stores that do not
+// count positions always tell 0.
+func (m *machine) expect(c eventlog.Commit, want eventlog.Receipt, position *uint64, check func(error) bool) {
 	d := Queue(m.act, c)
 	m.waiting = append(m.waiting, func(rt *rapid.T) {
-		if got := <-d; got.Receipt != want || !check(got.Err) {
+		got := <-d
+		if position != nil {
+			if !want.Duplicate {
+				*position = got.Receipt.Position
+			}
+			want.Position = *position
+		}
+		if got.Receipt != want || !check(got.Err) {
 			rt.Fatalf("append of %d events to branch %q at %d: got %+v, want %+v", len(c.Events), c.Branch, c.Want, got, want)
 		}
 	})
@@ -79,16 +94,17 @@ func (m *machine) append(rt *rapid.T) {
 		c.Events[0].Key = rapid.StringN(1, 20, 80).Draw(rt, "key text")
 		c.Events[0].Request = rapid.Uint64().Draw(rt, "request")
 	}
-	m.expect(c, eventlog.Receipt{Version: c.Want + uint64(len(c.Events))}, noError)
+	position := new(uint64)
+	m.expect(c, eventlog.Receipt{Version: c.Want + uint64(len(c.Events))}, position, noError)
 	m.model = append(m.model, stored(m.id, c.Branch, c.Want, m.act.Epoch(), c.Events...)...)
-	m.commits = append(m.commits, c)
+	m.commits = append(m.commits, sent{c, position})
 }
 
 func (m *machine) stale(rt *rapid.T) {
 	c := eventlog.Commit{Branch: branch(rt), Events: Events(1)}
 	head := m.head(c.Branch)
 	c.Want = rapid.Uint64Range(0, head+3).Filter(func(v uint64) bool { return v != head }).Draw(rt, "want")
-	m.expect(c, eventlog.Receipt{}, func(err error) bool {
+	m.expect(c, eventlog.Receipt{}, nil, func(err error) bool {
 		conflict, ok := errors.AsType[*eventlog.ConflictError](err)
 		return ok && conflict.Got == head && conflict.Want == c.Want
 	})
@@ -99,10 +115,11 @@ func (m *machine) repeat(rt *rapid.T) {
 	if len(m.commits) == 0 {
 		rt.Skip("nothing to repeat")
 	}
-	c := rapid.SampledFrom(m.commits).Draw(rt, "commit")
+	old := rapid.SampledFrom(m.commits).Draw(rt, "commit")
+	c := old.Commit
 	want := eventlog.Receipt{Version: c.Want + uint64(len(c.Events)), Duplicate: true}
 	c.Want = rapid.Uint64Range(0, 100).Draw(rt, "want")
-	m.expect(c, want, noError)
+	m.expect(c, want, old.position, noError)
 }
 
 func (m *machine) taken(rt *rapid.T) {
@@ -112,7 +129,7 @@ func (m *machine) taken(rt *rapid.T) {
 	ev := Event(1)
 	ev.ID = rapid.SampledFrom(m.model).Draw(rt, "event").ID
 	ev.Payload = []byte(`{"other":true}`)
-	m.expect(eventlog.Commit{Want: m.head(""), Events: []eventlog.Event{ev}}, eventlog.Receipt{}, func(err error) bool {
+	m.expect(eventlog.Commit{Want: m.head(""), Events: []eventlog.Event{ev}}, eventlog.Receipt{}, nil, func(err error) bool {
 		_, ok := errors.AsType[*eventlog.DuplicateIDError](err)
 		return ok
 	})

@@ -96,6 +96,13 @@ func (w *Writer) Bytes() (n int64) {
 	return n
 }
 
+// Segments returns how many segments are not retired.
+func (w *Writer) Segments() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.live)
+}
+
 // Append writes the frame, which holds at least one event, and returns when it is on stable storage. Its first event
 // is the one behind State().Position. rotated is true when a segment has been filled. It waits for room on the disk
 // until GiveUp; then it returns ErrNoRoom. After any other error nobody knows what is there, and Append must not be
