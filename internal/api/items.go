@@ -3,8 +3,11 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"cartd/internal/catalog"
 	"cartd/pkg/actor"
@@ -82,22 +85,22 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 	if len(items) > s.MaxMutations {
 		return invalid("items", "at most %d items fit into one request", s.MaxMutations)
 	}
-	c.refused = map[int]refusedItem{}
 	for i := range items {
-		item := &items[i]
-		if item.Country == "" {
-			item.Country = country
+		if items[i].Country == "" {
+			items[i].Country = country
 		}
-		m, err := s.product(r, item)
-		if err == nil {
-			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m, Optional: true})
+	}
+	c.refused = map[int]refusedItem{}
+	for i, found := range s.products(r, items) {
+		if found.err == nil {
+			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
 			continue
 		}
-		p := problemOf(err)
+		p := problemOf(found.err)
 		if p.Status != http.StatusUnprocessableEntity {
-			return s.unlessApplied(r, c, err)
+			return s.unlessApplied(r, c, found.err)
 		}
-		raw, err := json.Marshal(item)
+		raw, err := json.Marshal(items[i])
 		if err != nil {
 			return err
 		}
@@ -120,6 +123,38 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 	}
 	c.cmd.Steps, c.refused = nil, nil
 	return nil
+}
+
+// lookupsAtOnce bounds how many products of one request are looked up at a time.
+const lookupsAtOnce = 8
+
+type lookup struct {
+	add *messages.AddItem
+	err error
+}
+
+// products looks all items up: several at a time, for a catalogue may be a network away.
+func (s *server) products(r *http.Request, items []addRequest) []lookup {
+	found := make([]lookup, len(items))
+	if len(items) == 1 {
+		found[0].add, found[0].err = s.product(r, &items[0])
+		return found
+	}
+	var g errgroup.Group
+	g.SetLimit(lookupsAtOnce)
+	for i := range items {
+		g.Go(func() error {
+			defer func() { // a panic in a goroutine of our own would end the process
+				if v := recover(); v != nil {
+					found[i].err = fmt.Errorf("look up %q: panic: %v", items[i].SKU, v)
+				}
+			}()
+			found[i].add, found[i].err = s.product(r, &items[i])
+			return nil
+		})
+	}
+	g.Wait() //nolint:errcheck // errors are in found
+	return found
 }
 
 // product makes an AddItem of what the catalogue says of a product at this moment.

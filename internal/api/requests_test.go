@@ -152,6 +152,7 @@ func TestPanicIsContainedAndToldAsInternal(t *testing.T) {
 	if strings.Contains(string(a.body), "boom") || a.header.Get("X-Request-Id") != "my-id" {
 		t.Errorf("answer %s with id %s", a.body, a.header.Get("X-Request-Id"))
 	}
+	s.want(s.request("POST", cart+"/items", `{"items":[`+addLantern+`,`+addLantern+`]}`), 500, "internal")
 	if a := s.request("GET", cart, "", "X-Request-Id", "not a token"); a.status == 200 && a.header.Get("X-Request-Id") == "not a token" {
 		t.Error("any request id is echoed")
 	}
