@@ -75,7 +75,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: registry,
-		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: c.tokens(), Currency: c.Currency,
+		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
 	svc.operations = api.Operations(reg, svc.ready)
