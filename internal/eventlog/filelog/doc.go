@@ -32,12 +32,15 @@
 //
 // A commit is answered with nil after its lines have been written with one write and fdatasync has returned; for a
 // new file the directories that lead to it have been synced as well. A file that was there before the process is
-// synced before anything of it is shown, since a former process may have ended between write and sync.
+// synced before anything of it is shown, with the directories that lead to it, since a former process may have ended between write and sync.
 //
-// An end of a file that does not check out, or a commit without its last line, was never acknowledged: Activate
-// copies it to quarantine/ and cuts it off; Read stops before it. A damaged line with a sound one behind it is
-// damage to acknowledged data: it is yielded as a damaged event, and the rest is served. (One exception has to be
-// known: damage to the very last commit looks like a torn tail. It is cut, kept in quarantine/ and counted.)
+// What an append that was cut short leaves, a last line without its newline or a commit without its last line, was never
+// acknowledged: Activate copies it to quarantine/ and cuts it off; Read stops before it. A whole line that does not
+// check out is damage to acknowledged data, wherever it stands: it stays, it is yielded as a damaged event that has a
+// version of its own, and the rest is served.
+//
+// One limit has to be known. A batch of more than a page may reach the disk out of order when power fails, and then a
+// line of it that was never acknowledged can look like damage, or stand behind it.
 //
 // The first failing write, sync, close, mkdir or truncate ends the log's life: what waits is told
 // eventlog.ErrOutcomeUnknown, and nothing more is accepted until the log is opened anew.
