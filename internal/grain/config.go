@@ -26,6 +26,7 @@ func Config(store eventlog.Store, registry *actor.MutationRegistry[Cart], opts O
 		Kind:     string(eventlog.KindCart),
 		Registry: registry,
 		Replay:   Registry(Limits{MaxLines: math.MaxInt, MaxQuantity: math.MaxInt64}), // a lowered limit is for what comes
+		Requests: []string{"AddRequest", "SetCartRequest"},                            // the service before cartd logged some
 		Log:      Log(store, eventlog.KindCart),
 		View:     AppendView,
 		Hidden:   hidden,
