@@ -18,7 +18,7 @@ type methods map[string]handler
 // router returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) router() http.Handler {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath() // a strange path is refused where it is, never redirected
-	for path, m := range map[string]methods{
+	paths := map[string]methods{
 		"/v1/carts":                                  {"POST": s.createCart},
 		"/v1/carts/{id}":                             {"GET": s.readCart, "DELETE": s.deleteCart},
 		"/v1/carts/{id}/items":                       {"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems},
@@ -27,10 +27,13 @@ func (s *server) router() http.Handler {
 		"/v1/carts/{id}/deliveries/{d}":              {"DELETE": s.removeDelivery},
 		"/v1/carts/{id}/deliveries/{d}/pickup-point": {"PUT": s.setPickupPoint},
 		"/v1/carts/{id}/checkout":                    {"POST": s.startCheckout, "DELETE": s.abortCheckout},
-		"/v1/carts/{id}/order":                       {"POST": s.backend(s.createOrder)},
-		"/v1/carts/{id}/mutations":                   {"POST": s.backend(s.applyMutations)},
 		"/v1/carts/{id}/events":                      {"GET": s.listEvents},
-	} {
+	}
+	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
+		paths["/v1/carts/{id}/order"] = methods{"POST": s.backend(s.createOrder)}
+		paths["/v1/carts/{id}/mutations"] = methods{"POST": s.backend(s.applyMutations)}
+	}
+	for path, m := range paths {
 		r.Handle(path, s.route(path, m))
 	}
 	r.NotFoundHandler = s.route("", nil)
@@ -74,9 +77,10 @@ func (s *server) route(path string, m methods) http.Handler {
 	})
 }
 
-// withoutTrailingSlash makes "/x/" the same route as "/x".
+// withoutTrailingSlash makes "/x/" the same route as "/x". An encoded slash belongs to the name before it.
 func withoutTrailingSlash(r *http.Request) *http.Request {
-	if len(r.URL.Path) < 2 || !strings.HasSuffix(r.URL.Path, "/") {
+	escaped := r.URL.EscapedPath()
+	if len(escaped) < 2 || escaped[len(escaped)-1] != '/' {
 		return r
 	}
 	u := *r.URL

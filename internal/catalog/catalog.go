@@ -84,6 +84,12 @@ func (p *Products) Product(ctx context.Context, sku, country string) (Product, e
 	}
 }
 
+// ByCountry reports whether the country of a look-up makes a difference.
+func (p *Products) ByCountry() bool {
+	r, ok := p.source.(*remote[Product])
+	return ok && r.template.hasCountry
+}
+
 // Close ends all requests to the backend, waits for them and closes the connections. Look-ups
 // that wait, and those that come later, return ErrUnavailable. A built-in or file catalogue has
 // nothing to close. Close may be called again; it always returns nil.
