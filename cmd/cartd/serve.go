@@ -88,7 +88,7 @@ func (c *serveCmd) logger() *slog.Logger {
 // It returns an error when the service cannot start, when the event log fails, or when it cannot stop in time.
 func (c *serveCmd) Run(ctx context.Context) error {
 	logger := c.logger()
-	tuneRuntime()
+	tuneRuntime(logger)
 	svc, err := c.open(ctx, logger)
 	if err != nil {
 		return err

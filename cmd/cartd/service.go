@@ -105,7 +105,8 @@ func (s *service) ready() error {
 	return nil
 }
 
-// close passivates all carts, so that everything they queued is decided, and closes the log.
+// close passivates all carts, so that everything they queued is decided, and closes the log. It returns when ctx ends,
+// done or not.
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
@@ -113,7 +114,14 @@ func (s *service) close(ctx context.Context) error {
 		errs = append(errs, s.grains.Shutdown(ctx))
 	}
 	if s.store != nil {
-		errs = append(errs, s.store.Close())
+		closed := make(chan error, 1)
+		go func() { closed <- s.store.Close() }() // a disk that hangs must not keep the process from ending
+		select {
+		case err := <-closed:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("close the event log: %w", ctx.Err()))
+		}
 	}
 	if s.products != nil {
 		errs = append(errs, s.products.Close())
