@@ -65,16 +65,16 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		logger.Warn("durability is os: changes that were answered are lost when the machine dies")
 	}
 
-	registry := grain.Registry(grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity})
+	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
-		return actor.Props(system, grain.Config(svc.store, registry, grain.Options{
+		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
 		}))
 	})
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: registry,
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: grain.Registry(limits),
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
