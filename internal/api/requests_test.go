@@ -165,11 +165,12 @@ func TestErrorsNameTheFieldOfTheRequest(t *testing.T) {
 		{"POST", "/mutations", `{"mutations":[{"type":"AddItem","payload":{"sku":"X","quantity":1.5}}]}`, "mutations[0].payload"},
 	} {
 		a := s.request(tc.method, cart+tc.path, tc.body, asBackend...)
-		fields := a.field("detail")
+		var fields strings.Builder
+		fields.WriteString(a.field("detail"))
 		for i := range 3 {
-			fields += " " + a.field(fmt.Sprintf("errors.%d.field", i))
+			fields.WriteString(" " + a.field(fmt.Sprintf("errors.%d.field", i)))
 		}
-		if !strings.Contains(fields, tc.field) || a.status != 400 && a.status != 422 {
+		if !strings.Contains(fields.String(), tc.field) || a.status != 400 && a.status != 422 {
 			t.Errorf("%s %.90s: %d %s, want it to name %s", tc.path, tc.body, a.status, a.body, tc.field)
 		}
 		for _, internal := range []string{"addRequest", "messages.", "int64", "jsontext", "json:", "Go "} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -179,10 +180,8 @@ func (o offers) to(country string) (Delivery, bool) {
 		if len(d.Countries) == 0 {
 			everywhere = i
 		}
-		for _, c := range d.Countries {
-			if c == country {
-				return d, true
-			}
+		if slices.Contains(d.Countries, country) {
+			return d, true
 		}
 	}
 	switch {
