@@ -19,7 +19,7 @@ type methods map[string]handler
 func (s *server) router() http.Handler {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath() // a strange path is refused where it is, never redirected
 	paths := map[string]methods{
-		"/v1/carts":                                  {"POST": s.createCart},
+		"/v1/carts":                                  {"POST": s.createCart, "GET": notHere}, // the list of carts needs a read model
 		"/v1/carts/{id}":                             {"GET": s.readCart, "DELETE": s.deleteCart},
 		"/v1/carts/{id}/items":                       {"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems},
 		"/v1/carts/{id}/items/{item}":                {"PATCH": s.changeItem, "DELETE": s.removeItem},
@@ -41,6 +41,9 @@ func (s *server) router() http.Handler {
 		r.ServeHTTP(w, withoutTrailingSlash(req))
 	})
 }
+
+// notHere answers for a method that api.md has at a path and this server does not.
+func notHere(http.ResponseWriter, *http.Request) error { return errNotFound }
 
 // route handles the requests of one path, "" for those that have none.
 func (s *server) route(path string, m methods) http.Handler {
