@@ -19,7 +19,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench fuzz cover clean
+.PHONY: help build run test race lint generate generate-check bench bench-http fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,16 +33,17 @@ run: build ## Serve the demo catalogue on http://127.0.0.1:8080, carts in ./data
 test: ## Run all tests, with the race detector if there is a C compiler
 	@race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
-	set -x; $(GOTEST) $$race $(PKG)
+	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then cd bench; $(GOTEST) $$race ./...; fi
 
 race: ## Run all tests with the race detector, or fail; COUNT=20 repeats them
 	$(GOTEST) -race -count=$(COUNT) $(PKG)
 
 lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
-	gofmt -d cmd internal pkg
+	gofmt -d bench cmd internal pkg
 	go vet $(PKG)
 	go fix -diff $(PKG)
 	go tool staticcheck $(PKG)
+	staticcheck=$$(go tool -n staticcheck); cd bench; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...
 	$(BUF) lint proto
 
 generate: ## Make pkg/messages anew from proto/
@@ -54,6 +55,10 @@ generate-check: ## Fail if pkg/messages is not what proto/ makes it
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
+
+bench-http: build ## Adds over HTTP beside a bare net/http server, in turn, 40 s (Linux); ARGS='-rounds 9 -round 5s'
+	CGO_ENABLED=0 go build -C bench -trimpath -o ../bin/ ./bench-bare ./bench-http
+	bin/bench-http -cartd bin/cartd -bare bin/bench-bare -dir bin $(ARGS)
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \

@@ -30,7 +30,6 @@ func main() {
 		kong.Name("cartd"),
 		kong.Description("A shopping-cart service: a click that was answered with 2xx is never lost, never doubled, never reordered."),
 		kong.DefaultEnvars("CARTD"),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		panic(err)

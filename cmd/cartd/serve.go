@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
+	"regexp"
 	"time"
 )
 
@@ -40,6 +40,42 @@ type serveCmd struct {
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
 }
 
+// Validate is what kong calls when all flags are read. It refuses what would otherwise mean something that nobody asked
+// for: an empty address is every interface of the machine, an empty directory the present one, and a server without a
+// time-out waits for its clients for ever.
+func (c *serveCmd) Validate() error {
+	for _, address := range []struct{ flag, value string }{{"--listen", c.Listen}, {"--ops-listen", c.OpsListen}} {
+		if _, port, err := net.SplitHostPort(address.value); err != nil || port == "" {
+			return fmt.Errorf("%s: %q is no address like 127.0.0.1:8080", address.flag, address.value)
+		}
+	}
+	if c.Data == "" {
+		return errors.New("--data: a directory is needed")
+	}
+	for _, timeout := range []struct {
+		flag  string
+		value time.Duration
+	}{{"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
+		if timeout.value <= 0 {
+			return fmt.Errorf("%s: %v must be positive", timeout.flag, timeout.value)
+		}
+	}
+	for _, limit := range []struct {
+		flag  string
+		value int64
+	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}} {
+		if limit.value < 1 {
+			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
+		}
+	}
+	if c.Currency != "" && !currencyForm.MatchString(c.Currency) {
+		return fmt.Errorf("--currency: %q is not three capital letters", c.Currency)
+	}
+	return nil
+}
+
+var currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)
+
 func (c *serveCmd) logger() *slog.Logger {
 	opts := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
@@ -52,7 +88,7 @@ func (c *serveCmd) logger() *slog.Logger {
 // It returns an error when the service cannot start, when the event log fails, or when it cannot stop in time.
 func (c *serveCmd) Run(ctx context.Context) error {
 	logger := c.logger()
-	tuneRuntime()
+	tuneRuntime(logger)
 	svc, err := c.open(ctx, logger)
 	if err != nil {
 		return err
@@ -83,17 +119,18 @@ func (c *serveCmd) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		logger.Info("stopping")
 	case <-svc.store.Failed():
-		err = fmt.Errorf("the event log has failed; start again to recover: %w", svc.store.Cause())
-		logger.Error("stopping", "err", err)
 	case err = <-failed:
 	}
+	logger.Info("stopping")
 	svc.draining.Store(true)
 
 	stopping, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
 	err = errors.Join(err, api.Shutdown(stopping), svc.close(stopping), opsServer.Close())
+	if cause := svc.store.Cause(); cause != nil { // before, or only while stopping: what it was told last is not certain
+		err = errors.Join(fmt.Errorf("the event log has failed; start again to recover: %w", cause), err)
+	}
 	if err == nil {
 		logger.Info("stopped")
 	}
@@ -110,14 +147,4 @@ func (c *serveCmd) server(h http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // what strangers do wrong is no news
 	}
-}
-
-func (c *serveCmd) tokens() []string {
-	var tokens []string
-	for t := range strings.SplitSeq(c.BackendToken, ",") {
-		if t = strings.TrimSpace(t); t != "" {
-			tokens = append(tokens, t)
-		}
-	}
-	return tokens
 }

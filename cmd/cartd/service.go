@@ -65,17 +65,17 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		logger.Warn("durability is os: changes that were answered are lost when the machine dies")
 	}
 
-	registry := grain.Registry(grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity})
+	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
-		return actor.Props(system, grain.Config(svc.store, registry, grain.Options{
+		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
 		}))
 	})
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: registry,
-		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: c.tokens(), Currency: c.Currency,
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: grain.Registry(limits),
+		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
 	svc.operations = api.Operations(reg, svc.ready)
@@ -105,7 +105,8 @@ func (s *service) ready() error {
 	return nil
 }
 
-// close passivates all carts, so that everything they queued is decided, and closes the log.
+// close passivates all carts, so that everything they queued is decided, and closes the log. It returns when ctx ends,
+// done or not.
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
@@ -113,7 +114,14 @@ func (s *service) close(ctx context.Context) error {
 		errs = append(errs, s.grains.Shutdown(ctx))
 	}
 	if s.store != nil {
-		errs = append(errs, s.store.Close())
+		closed := make(chan error, 1)
+		go func() { closed <- s.store.Close() }() // a disk that hangs must not keep the process from ending
+		select {
+		case err := <-closed:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("close the event log: %w", ctx.Err()))
+		}
 	}
 	if s.products != nil {
 		errs = append(errs, s.products.Close())

@@ -1,10 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
+	"cartd/internal/cluster"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
@@ -23,10 +27,13 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(b) > 0 { // all of it may be left out
+	if len(bytes.TrimSpace(b)) > 0 { // all of it may be left out
 		if err := b.decode(&req); err != nil {
 			return err
 		}
+	}
+	if !validCountry(req.Country) {
+		return invalid("country", "must be two letters")
 	}
 	id := grain.NewCartID()
 	if req.ID != nil {
@@ -79,6 +86,8 @@ func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor
 	}
 	reply, err := s.ask(r, id, q)
 	switch {
+	case errors.Is(err, cluster.ErrOutcomeUnknown): // nothing was to be changed
+		return nil, fmt.Errorf("%w: %w", errTooLate, err)
 	case err != nil:
 		return nil, err
 	case reply.Refusal != nil:
@@ -95,9 +104,14 @@ func presentMain(r *http.Request) error {
 	if r.URL.RawQuery == "" {
 		return nil
 	}
-	q := r.URL.Query()
-	if branch := q.Get("branch"); branch != "" && branch != "main" {
-		return fault("branch_not_found", "the cart has no branch of this name")
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fault("invalid_request", "the query cannot be read")
+	}
+	for _, branch := range q["branch"] {
+		if branch != "main" {
+			return fault("branch_not_found", "the cart has no branch of this name")
+		}
 	}
 	if q.Has("version") || q.Has("at") {
 		return fault("not_found", "this server shows carts as they are now only")
@@ -128,6 +142,9 @@ func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	id, err := cartID(r)
 	if err != nil {
 		return err
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		return fault("not_found", "this server has pages of events, and no stream of them")
 	}
 	q, err := eventsQuery(r)
 	if err != nil {

@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,7 +233,11 @@ func TestBackendRoutesNeedTheToken(t *testing.T) {
 	s.want(s.request("POST", "/v1/carts", `{"id":"../mine"}`, asBackend...), 422, "validation_failed")
 
 	closed := openShop(t, func(o *api.Options) { o.BackendTokens = nil })
-	closed.want(closed.request("POST", closed.newCart()+"/mutations", `{}`, asBackend...), 404, "not_found")
+	cart = closed.newCart()
+	for _, method := range []string{"POST", "GET", "OPTIONS"} {
+		closed.want(closed.request(method, cart+"/mutations", `{}`, asBackend...), 404, "not_found")
+		closed.want(closed.request(method, cart+"/order", `{}`, asBackend...), 404, "not_found")
+	}
 }
 
 func TestRepeatWithTheSameKeyIsAppliedOnce(t *testing.T) {
@@ -258,6 +264,72 @@ func TestRepeatWithTheSameKeyIsAppliedOnce(t *testing.T) {
 	for _, key := range []string{"", "a b", "ä", strings.Repeat("x", 256)} {
 		s.want(s.request("POST", cart+"/items", addLantern, "Idempotency-Key", key), 400, "invalid_request")
 	}
+}
+
+// What is wrong with the cart is told before what is wrong with the product: the catalogue is no concern of a cart that
+// is gone.
+func TestStateOfTheCartIsToldBeforeTheProduct(t *testing.T) {
+	s := openShop(t, nil)
+	unknown := `{"sku":"no such","quantity":1}`
+	s.want(s.request("POST", "/v1/carts/nobody/items", unknown), 404, "cart_not_found")
+	cart := s.newCart()
+	s.want(s.request("POST", cart+"/items", unknown), 422, "unknown_sku")
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, "")
+	s.want(s.request("POST", cart+"/items", unknown), 409, "cart_frozen")
+	s.want(s.request("POST", cart+"/deliveries", `{"provider":"pigeon","items":[1]}`), 409, "cart_frozen")
+	s.want(s.request("POST", cart+"/order", `{"orderId":"o"}`, asBackend...), 200, "")
+	s.want(s.request("POST", cart+"/items", unknown), 409, "cart_ordered")
+	gone := s.newCart()
+	s.want(s.request("DELETE", gone, ""), 204, "")
+	s.want(s.request("POST", gone+"/items", unknown), 410, "cart_deleted")
+	s.catalog.fail(catalog.ErrUnavailable)
+	s.want(s.request("POST", gone+"/items", unknown), 410, "cart_deleted")
+}
+
+func TestCountryOfTheCartFindsPriceAndDelivery(t *testing.T) {
+	asked := &askedCountries{}
+	s := openShop(t, func(o *api.Options) {
+		asked.Catalog = o.Catalog
+		o.Catalog, o.Deliveries = asked, asked
+	})
+	cart := s.want(s.request("POST", "/v1/carts", `{"country":"no"}`), 201, "").header.Get("Location")
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	s.want(s.request("POST", cart+"/items", `{"items":[{"sku":"85123A","quantity":1,"country":"se"},{"sku":"85123A","quantity":1}],"country":"dk"}`), 200, "")
+	a := s.want(s.request("POST", cart+"/deliveries", `{"provider":"p","items":[1]}`), 200, "")
+	s.want(s.request("POST", cart+"/deliveries", `{"provider":"p","items":[1],"address":{"country":"fi"}}`), 200, "")
+	slices.Sort(asked.seen)
+	if got, want := strings.Join(asked.seen, " "), "DK FI NO NO SE"; got != want {
+		t.Errorf("asked for %s, want %s", got, want)
+	}
+	if got := a.field("mutations.0.mutation.country"); got != "NO" {
+		t.Errorf("the delivery goes to %q, want NO", got)
+	}
+}
+
+// askedCountries notes which countries it was asked for.
+type askedCountries struct {
+	api.Catalog
+	mu   sync.Mutex // guards seen
+	seen []string
+}
+
+func (c *askedCountries) note(country string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = append(c.seen, country)
+}
+
+func (c *askedCountries) ByCountry() bool { return true }
+
+func (c *askedCountries) Product(ctx context.Context, sku, country string) (catalog.Product, error) {
+	c.note(country)
+	return c.Catalog.Product(ctx, sku, country)
+}
+
+func (c *askedCountries) Delivery(_ context.Context, provider, country string) (catalog.Delivery, error) {
+	c.note(country)
+	return catalog.Delivery{Provider: provider, Price: 100}, nil
 }
 
 func TestRepeatNeedsNoCatalogue(t *testing.T) {
@@ -314,7 +386,7 @@ func TestPreconditions(t *testing.T) {
 
 func TestMinimalAnswer(t *testing.T) {
 	s := openShop(t, nil)
-	a := s.want(s.request("POST", s.newCart()+"/items", addLantern, "Prefer", "respond-async, return=minimal"), 200, "")
+	a := s.want(s.request("POST", s.newCart()+"/items", addLantern, "Prefer", `respond-async, return="minimal"; x=1`), 200, "")
 	if a.field("version") != "2" || a.field("result") != "" || a.field("mutations.0.type") != "AddItem" {
 		t.Errorf("answer %s", a.body)
 	}

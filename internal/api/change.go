@@ -64,23 +64,6 @@ func appendMarshal(b []byte, v any) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }
 
-// fieldErrors lists what is wrong with which entry of the request's list, or with the request if it is no list.
-func fieldErrors(list string, lead int, outcomes []outcome) (errs []fieldError) {
-	for i, o := range outcomes {
-		if o.Error == nil || o.Error.StatusCode != http.StatusUnprocessableEntity || o.Error.Code == actor.CodeNotApplied {
-			continue
-		}
-		field := o.field
-		if list != "" {
-			field = strings.TrimSuffix(fmt.Sprintf("%s[%d].%s", list, i-lead, field), ".")
-		}
-		if field != "" {
-			errs = append(errs, fieldError{Field: field, Message: o.Error.Message})
-		}
-	}
-	return errs
-}
-
 // change is a request that changes a cart, on its way to the grain.
 type change struct {
 	id   grain.CartID
@@ -88,9 +71,11 @@ type change struct {
 	cmd  actor.Command
 	// refused are the items that were turned down before the grain is asked, by their place in the request.
 	refused map[int]refusedItem
-	// list is the request's field that has the mutations, "" if it is no list; lead the number of steps before them.
+	// list names the nth mutation in the request, as a format, "" if it has only one; lead is the number of steps before.
 	list string
 	lead int
+	// fields are the names that parts of the mutation have in the request, where they differ.
+	fields map[string]string
 }
 
 type refusedItem struct {
@@ -152,7 +137,8 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 }
 
 // apply reads a change whose one mutation is made by mutation from the decoded body, asks the grain and answers.
-func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, mutation func() (actor.Mutation, error)) error {
+// fields are as in change.
+func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, fields map[string]string, mutation func() (actor.Mutation, error)) error {
 	c, err := s.readChange(r, v)
 	if err != nil {
 		return err
@@ -161,6 +147,7 @@ func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, mutation f
 	if err != nil {
 		return err
 	}
+	c.fields = fields
 	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	return s.finish(w, r, c)
 }
@@ -189,11 +176,14 @@ func (s *server) askChange(r *http.Request, c *change) (*actor.Reply, error) {
 		return reply, nil
 	}
 	p := problemOfRefusal(reply.Refusal)
-	p.Mutations = c.outcomes(reply)
-	p.Errors = fieldErrors(c.list, c.lead, p.Mutations)
+	if p.Mutations = c.outcomes(reply); len(p.Mutations) > 0 {
+		p.Mutations = p.Mutations[c.lead:] // that the cart would have been cleared first is not the client's business
+	}
+	p.Errors = c.fieldErrors(p.Mutations)
 	p.Cart = reply.View
 	if reply.Refusal.Code == actor.CodeVersionConflict {
 		p.etag = etag(reply.Version)
+		p.Detail = "If-Match does not name the present version of the cart, which is " + p.etag
 	}
 	return reply, p
 }
@@ -257,6 +247,26 @@ func (c *change) outcomes(reply *actor.Reply) []outcome {
 	return all
 }
 
+// fieldErrors lists what is wrong with which part of the request.
+func (c *change) fieldErrors(outcomes []outcome) (errs []fieldError) {
+	for i, o := range outcomes {
+		if o.Error == nil || o.Error.StatusCode != http.StatusUnprocessableEntity || o.Error.Code == actor.CodeNotApplied {
+			continue
+		}
+		field := o.field
+		if name, ok := c.fields[field]; ok {
+			field = name
+		}
+		if c.list != "" {
+			field = strings.TrimSuffix(fmt.Sprintf(c.list, i)+"."+field, ".")
+		}
+		if field != "" {
+			errs = append(errs, fieldError{Field: field, Message: o.Error.Message})
+		}
+	}
+	return errs
+}
+
 func (i refusedItem) outcome() outcome {
 	o := outcome{Type: "AddItem", Mutation: i.mutation,
 		Error: &outcomeError{Message: i.problem.Detail, Code: i.problem.Code, StatusCode: i.problem.Status}}
@@ -266,13 +276,58 @@ func (i refusedItem) outcome() outcome {
 	return o
 }
 
-// wasApplied reports whether a change with c's key has been applied; false if it has none or nobody knows.
-func (s *server) wasApplied(r *http.Request, c *change) bool {
-	if c.cmd.Key == "" {
-		return false
+// unlessApplied returns err, which was found before the grain was asked, unless the grain has something more important
+// to say: nil if c is the repeat of a change that was answered, which needs nothing of a catalogue that is down or has
+// dropped the product since; or that the cart does not exist, or takes no changes.
+func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
+	reply, askErr := s.ask(r, c.id, &actor.Query{Key: c.cmd.Key})
+	switch {
+	case askErr != nil:
+		return err
+	case reply.Replayed:
+		c.cmd.Steps, c.refused = nil, nil // the grain knows the key
+		return nil
+	case reply.Refusal != nil:
+		return problemOfRefusal(reply.Refusal)
+	case reply.Version == 0:
+		return cartNotFound()
 	}
-	reply, err := s.ask(r, c.id, &actor.Query{Key: c.cmd.Key, Minimal: true})
-	return err == nil && reply.Replayed
+	seen, viewErr := readView(reply.View)
+	if viewErr != nil {
+		return viewErr
+	}
+	switch seen.Status {
+	case string(grain.StatusCheckout):
+		return fault("cart_frozen", "the cart is in checkout")
+	case string(grain.StatusOrdered):
+		return fault("cart_ordered", "the cart is ordered")
+	case string(grain.StatusMerged):
+		return fault("cart_merged", "the cart was merged into another")
+	}
+	return err
+}
+
+// seen is what a handler has to know of a cart.
+type seen struct {
+	Status  string `json:"status"`
+	Country string `json:"country"`
+}
+
+func readView(view []byte) (v seen, err error) {
+	if err := json.Unmarshal(view, &v); err != nil {
+		return v, fmt.Errorf("read a cart's own view: %w", err)
+	}
+	return v, nil
+}
+
+// country returns where a cart is sold to, "" if that is not known, or what is wrong with the cart.
+func (s *server) country(r *http.Request, id grain.CartID) (string, error) {
+	reply, err := s.query(r, id, &actor.Query{})
+	if err != nil {
+		return "", err
+	}
+	v, err := readView(reply.View)
+	return v.Country, err
 }
 
 func writeJSON(w http.ResponseWriter, status int, b []byte) {
@@ -286,9 +341,6 @@ func writeJSON(w http.ResponseWriter, status int, b []byte) {
 
 // parseTime reads an RFC 3339 time of a query.
 func parseTime(name, v string) (time.Time, error) {
-	if v == "" {
-		return time.Time{}, nil
-	}
 	t, err := time.Parse(time.RFC3339Nano, v)
 	if err != nil {
 		return time.Time{}, fault("invalid_request", "%s is not a time like 2026-11-21T02:26:22Z", name)

@@ -14,13 +14,13 @@ func (s *server) startCheckout(w http.ResponseWriter, r *http.Request) error {
 		PaymentProvider string `json:"paymentProvider"`
 		ExpectedTotal   *int64 `json:"expectedTotal"`
 	}
-	return s.apply(w, r, &req, func() (actor.Mutation, error) {
+	return s.apply(w, r, &req, nil, func() (actor.Mutation, error) {
 		return &messages.InitializeCheckout{OrderId: req.OrderID, PaymentProvider: req.PaymentProvider, ExpectedTotal: req.ExpectedTotal}, nil
 	})
 }
 
 func (s *server) abortCheckout(w http.ResponseWriter, r *http.Request) error {
-	return s.apply(w, r, nil, func() (actor.Mutation, error) { return &messages.AbortCheckout{}, nil })
+	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) { return &messages.AbortCheckout{}, nil })
 }
 
 // createOrder notes that the order of the checkout has been created.
@@ -29,7 +29,7 @@ func (s *server) createOrder(w http.ResponseWriter, r *http.Request) error {
 		OrderID string `json:"orderId"`
 		Status  string `json:"status"`
 	}
-	return s.apply(w, r, &req, func() (actor.Mutation, error) {
+	return s.apply(w, r, &req, nil, func() (actor.Mutation, error) {
 		return &messages.OrderCreated{OrderId: req.OrderID, Status: req.Status}, nil
 	})
 }

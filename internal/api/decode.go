@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // body is a request's body, read whole: it is decoded, and hashed for its Idempotency-Key.
 type body []byte
 
-// readBody reads at most MaxBodyBytes.
+// readBody reads the whole body, which observe has bounded.
 func readBody(r *http.Request) (body, error) {
 	var buf bytes.Buffer
 	if n := r.ContentLength; n > 0 && n < 64<<10 {
@@ -29,49 +34,95 @@ func readBody(r *http.Request) (body, error) {
 	return buf.Bytes(), nil
 }
 
-// decode reads one JSON value into v. Fields that v does not have, and anything after the value, are refused.
+// decode reads one JSON object into v. It takes names as they are written, and refuses those that v does not have,
+// names that come twice, text that is not UTF-8, null among attributes, and anything after the object: a request that
+// could be read in two ways is read in none.
 func (b body) decode(v any) error {
-	if len(bytes.TrimSpace(b)) == 0 {
+	text := bytes.TrimLeft(b, " \t\r\n")
+	if len(text) == 0 {
 		return fault("invalid_request", "the body is empty; a JSON object is expected")
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	if err := json.Unmarshal(b, v, strict); err != nil {
 		return fault("invalid_request", "%s", jsonTrouble(err))
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fault("invalid_request", "there is something after the JSON value")
+	if text[0] != '{' { // null fits everything
+		return fault("invalid_request", "a JSON object is expected")
 	}
 	return nil
 }
 
-// jsonTrouble says what is wrong with a JSON text in a sentence that shows nothing of our types.
-func jsonTrouble(err error) string {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		field := wrong.Field
-		if field == "" {
-			field = "the body"
-		}
-		return field + ": a JSON " + wrong.Value + " does not fit here; expected " + jsonKind(wrong)
+var (
+	strict = json.JoinOptions(
+		json.RejectUnknownMembers(true),
+		json.WithUnmarshalers(json.UnmarshalFromFunc(noNullAttribute)),
+	)
+	errNull = errors.New("null is no string")
+)
+
+// noNullAttribute refuses the null that would otherwise become the empty string. Elsewhere null is as good as nothing.
+func noNullAttribute(dec *jsontext.Decoder, _ *string) error {
+	if dec.PeekKind() == 'n' && strings.HasSuffix(string(dec.StackPointer().Parent()), "/attributes") {
+		return errNull
 	}
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return "the body is not JSON: " + syntax.Error()
-	}
-	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return "unknown field " + field
-	}
-	return "the body is not JSON: it ends too early or holds something that does not belong there"
+	return errors.ErrUnsupported
 }
 
-func jsonKind(err *json.UnmarshalTypeError) string {
-	switch k := err.Type.Kind().String(); {
-	case strings.HasPrefix(k, "int"), strings.HasPrefix(k, "uint"):
+// jsonTrouble says what is wrong with a JSON text in a sentence that shows nothing of our types.
+func jsonTrouble(err error) string {
+	if wrong, ok := errors.AsType[*json.SemanticError](err); ok {
+		at := fieldPath(wrong.JSONPointer)
+		if errors.Is(wrong.Err, json.ErrUnknownName) {
+			return fmt.Sprintf("unknown field %.200q", at)
+		}
+		what, _, _ := strings.Cut(wrong.JSONKind.String(), " ")
+		if wrong.JSONValue != nil && len(wrong.JSONValue) <= 40 {
+			what += " " + wrong.JSONValue.String()
+		}
+		if at == "" {
+			at = "the body"
+		}
+		return fmt.Sprintf("%.200s: %s does not fit here; expected %s", at, what, jsonKind(wrong.GoType))
+	}
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		if errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
+			return fmt.Sprintf("the field %.200q is there twice", fieldPath(syntax.JSONPointer))
+		}
+		return fmt.Sprintf("the body is not JSON: %s at byte %d", strings.TrimPrefix(syntax.Err.Error(), "jsontext: "), syntax.ByteOffset)
+	}
+	return "the body is not JSON: it ends too early"
+}
+
+// fieldPath writes a JSON pointer as clients name fields: items[0].quantity.
+func fieldPath(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		if _, err := strconv.ParseUint(token, 10, 32); err == nil && b.Len() > 0 {
+			fmt.Fprintf(&b, "[%s]", token)
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(token)
+	}
+	return b.String()
+}
+
+func jsonKind(t reflect.Type) string {
+	if t == nil {
+		return "something else"
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
 		return "an integer"
-	case k == "string":
+	case reflect.String:
 		return "a string"
-	case k == "slice":
+	case reflect.Slice:
 		return "an array"
-	case k == "bool":
+	case reflect.Bool:
 		return "true or false"
 	}
 	return "an object"

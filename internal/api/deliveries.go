@@ -43,9 +43,10 @@ func (a *address) message() *messages.Address {
 	return &messages.Address{Name: a.Name, Street: a.Street, City: a.City, Zip: a.Zip, Country: upper(a.Country), Phone: a.Phone, Email: a.Email}
 }
 
+// upper returns a country as it is kept. What is none stays as it is, to be refused.
 func upper(s *string) *string {
-	if s == nil {
-		return nil
+	if s == nil || !validCountry(*s) {
+		return s
 	}
 	u := strings.ToUpper(*s)
 	return &u
@@ -64,16 +65,22 @@ func (s *server) addDelivery(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m := &messages.SetDelivery{Provider: req.Provider, Items: req.Items, Address: req.Address.message(), PickupPoint: req.PickupPoint.message()}
+	field := "address.country"
 	if m.Country = m.GetAddress().GetCountry(); m.Country == "" {
-		m.Country = m.GetPickupPoint().GetCountry()
+		field, m.Country = "pickupPoint.country", m.GetPickupPoint().GetCountry()
+	}
+	if m.Country == "" {
+		if m.Country, err = s.country(r, c.id); err != nil {
+			return err
+		}
 	}
 	switch {
 	case req.Provider == "" || len(req.Provider) > 64:
-		return invalid("provider", "must have 1 to 64 bytes")
+		return s.unlessApplied(r, c, invalid("provider", "must have 1 to 64 bytes"))
 	case len(req.Items) == 0:
-		return invalid("items", "at least one line is needed")
+		return s.unlessApplied(r, c, invalid("items", "at least one line is needed"))
 	case !validCountry(m.Country):
-		return invalid("country", "must be two letters")
+		return invalid(field, "must be two letters")
 	}
 	d, err := s.Deliveries.Delivery(r.Context(), req.Provider, m.Country)
 	if err != nil {
@@ -92,7 +99,7 @@ func (s *server) addDelivery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) removeDelivery(w http.ResponseWriter, r *http.Request) error {
-	return s.apply(w, r, nil, func() (actor.Mutation, error) {
+	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
 		id, err := partID(r, "d", "delivery_not_found")
 		return &messages.RemoveDelivery{Id: id}, err
 	})
@@ -100,7 +107,11 @@ func (s *server) removeDelivery(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) setPickupPoint(w http.ResponseWriter, r *http.Request) error {
 	var req pickupPoint
-	return s.apply(w, r, &req, func() (actor.Mutation, error) {
+	fields := map[string]string{}
+	for _, name := range []string{"id", "name", "address", "city", "zip", "country"} {
+		fields["pickupPoint."+name] = name
+	}
+	return s.apply(w, r, &req, fields, func() (actor.Mutation, error) {
 		id, err := partID(r, "d", "delivery_not_found")
 		return &messages.SetPickupPoint{DeliveryId: id, PickupPoint: req.message()}, err
 	})

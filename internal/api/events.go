@@ -21,13 +21,18 @@ func eventsQuery(r *http.Request) (eventlog.Query, error) {
 	if err != nil {
 		return q, fault("invalid_request", "the query cannot be read")
 	}
-	if v := values.Get("after"); v != "" {
-		if q.After, err = strconv.ParseUint(v, 10, 64); err != nil {
+	for _, name := range []string{"after", "limit", "since", "until"} {
+		if len(values[name]) > 1 {
+			return q, fault("invalid_request", "%s is there more than once", name)
+		}
+	}
+	if values.Has("after") {
+		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 64); err != nil {
 			return q, fault("invalid_request", "after is not a version")
 		}
 	}
-	if v := values.Get("limit"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
+	if values.Has("limit") {
+		n, err := strconv.ParseInt(values.Get("limit"), 10, 64)
 		if err != nil {
 			return q, fault("invalid_request", "limit is not an integer")
 		}
@@ -36,11 +41,15 @@ func eventsQuery(r *http.Request) (eventlog.Query, error) {
 		}
 		q.Limit = int(n)
 	}
-	if q.Since, err = parseTime("since", values.Get("since")); err != nil {
-		return q, err
+	if values.Has("since") {
+		if q.Since, err = parseTime("since", values.Get("since")); err != nil {
+			return q, err
+		}
 	}
-	if q.Until, err = parseTime("until", values.Get("until")); err != nil {
-		return q, err
+	if values.Has("until") {
+		if q.Until, err = parseTime("until", values.Get("until")); err != nil {
+			return q, err
+		}
 	}
 	for _, list := range values["type"] {
 		for name := range strings.SplitSeq(list, ",") {

@@ -55,7 +55,7 @@ func openShop(t *testing.T, change func(*api.Options)) *shop {
 	registry := grain.Registry(grain.Limits{})
 	s.grains = cluster.NewSingle(logger)
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
-		return actor.Props(system, grain.Config(s.store, registry, grain.Options{
+		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
 			Observer: grain.NewObserver(s.reg, eventlog.NewMetrics(s.reg), logger), Stopped: stopped,
 		}))
 	})

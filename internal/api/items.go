@@ -3,13 +3,20 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
 
 	"cartd/internal/catalog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
+
+// itemsList names an entry of a list of items.
+const itemsList = "items[%d]"
 
 // maxSKUBytes bounds a SKU before it is looked up.
 const maxSKUBytes = 64
@@ -24,27 +31,35 @@ type addRequest struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// addItemsRequest is one product, or a list of them.
-type addItemsRequest struct {
-	addRequest
-	Items *[]addRequest `json:"items"`
-}
-
 func (s *server) addItems(w http.ResponseWriter, r *http.Request) error {
-	var req addItemsRequest
+	var req struct {
+		SKU        *string           `json:"sku"`
+		Quantity   *int64            `json:"quantity"`
+		Country    string            `json:"country"`
+		StoreID    *string           `json:"storeId"`
+		ParentID   *uint32           `json:"parentId"`
+		Attributes map[string]string `json:"attributes"`
+		Items      *[]addRequest     `json:"items"` // instead of all but country
+	}
 	c, err := s.readChange(r, &req)
 	if err != nil {
 		return err
 	}
-	items := []addRequest{req.addRequest}
-	if req.Items != nil {
-		if req.SKU != "" || req.Quantity != nil {
+	var items []addRequest
+	if req.Items == nil {
+		one := addRequest{Quantity: req.Quantity, StoreID: req.StoreID, ParentID: req.ParentID, Attributes: req.Attributes}
+		if req.SKU != nil {
+			one.SKU = *req.SKU
+		}
+		items = []addRequest{one}
+	} else {
+		if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
 			return invalid("items", "give one product, or a list of them, not both")
 		}
 		if items = *req.Items; len(items) == 0 {
 			return invalid("items", "at least one item is needed")
 		}
-		c.list = "items"
+		c.list = itemsList
 	}
 	if err := s.resolve(r, c, items, req.Country); err != nil {
 		return err
@@ -65,7 +80,7 @@ func (s *server) replaceItems(w http.ResponseWriter, r *http.Request) error {
 	if req.Items == nil {
 		return invalid("items", "is missing; an empty list removes all items")
 	}
-	c.list = "items"
+	c.list = itemsList
 	if len(*req.Items) > 0 {
 		if err := s.resolve(r, c, *req.Items, req.Country); err != nil {
 			return err
@@ -80,24 +95,31 @@ func (s *server) replaceItems(w http.ResponseWriter, r *http.Request) error {
 // error if none is left, or if the catalogue cannot be asked.
 func (s *server) resolve(r *http.Request, c *change, items []addRequest, country string) error {
 	if len(items) > s.MaxMutations {
-		return invalid("items", "at most %d items fit into one request", s.MaxMutations)
+		return s.unlessApplied(r, c, invalid("items", "at most %d items fit into one request", s.MaxMutations))
+	}
+	for i := range items {
+		if items[i].Country == "" {
+			items[i].Country = country
+		}
+		if items[i].Country == "" && s.Catalog.ByCountry() {
+			var err error
+			if country, err = s.country(r, c.id); err != nil {
+				return err
+			}
+			items[i].Country = country
+		}
 	}
 	c.refused = map[int]refusedItem{}
-	for i := range items {
-		item := &items[i]
-		if item.Country == "" {
-			item.Country = country
-		}
-		m, err := s.product(r, item)
-		if err == nil {
-			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m, Optional: true})
+	for i, found := range s.products(r, items) {
+		if found.err == nil {
+			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
 			continue
 		}
-		p := problemOf(err)
+		p := problemOf(found.err)
 		if p.Status != http.StatusUnprocessableEntity {
-			return s.unlessApplied(r, c, err)
+			return s.unlessApplied(r, c, found.err)
 		}
-		raw, err := json.Marshal(item)
+		raw, err := json.Marshal(items[i])
 		if err != nil {
 			return err
 		}
@@ -108,18 +130,40 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 	}
 	p := *c.refused[0].problem
 	p.Mutations = c.outcomes(&actor.Reply{})
-	p.Errors = fieldErrors(c.list, 0, p.Mutations)
+	p.Errors = c.fieldErrors(p.Mutations)
 	return s.unlessApplied(r, c, &p)
 }
 
-// unlessApplied returns err, or nil if c is the repeat of a change that was answered: the grain knows its key, so it
-// needs nothing of a catalogue that is down, or that has dropped the product since.
-func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
-	if !s.wasApplied(r, c) {
-		return err
+// lookupsAtOnce bounds how many products of one request are looked up at a time.
+const lookupsAtOnce = 8
+
+type lookup struct {
+	add *messages.AddItem
+	err error
+}
+
+// products looks all items up: several at a time, for a catalogue may be a network away.
+func (s *server) products(r *http.Request, items []addRequest) []lookup {
+	found := make([]lookup, len(items))
+	if len(items) == 1 {
+		found[0].add, found[0].err = s.product(r, &items[0])
+		return found
 	}
-	c.cmd.Steps, c.refused = nil, nil
-	return nil
+	var g errgroup.Group
+	g.SetLimit(lookupsAtOnce)
+	for i := range items {
+		g.Go(func() error {
+			defer func() { // a panic in a goroutine of our own would end the process
+				if v := recover(); v != nil {
+					found[i].err = fmt.Errorf("look up %q: panic: %v", items[i].SKU, v)
+				}
+			}()
+			found[i].add, found[i].err = s.product(r, &items[i])
+			return nil
+		})
+	}
+	g.Wait() //nolint:errcheck // errors are in found
+	return found
 }
 
 // product makes an AddItem of what the catalogue says of a product at this moment.
@@ -140,6 +184,9 @@ func (s *server) product(r *http.Request, item *addRequest) (*messages.AddItem, 
 		return nil, unknown
 	}
 	if err != nil {
+		if r.Context().Err() != nil { // our time is over, whatever the catalogue would have said
+			err = fmt.Errorf("%w: %w", errTooLate, err)
+		}
 		return nil, err
 	}
 	return &messages.AddItem{
@@ -161,11 +208,11 @@ func validCountry(c string) bool {
 }
 
 func (s *server) clearItems(w http.ResponseWriter, r *http.Request) error {
-	return s.apply(w, r, nil, func() (actor.Mutation, error) { return &messages.ClearCart{}, nil })
+	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) { return &messages.ClearCart{}, nil })
 }
 
 func (s *server) removeItem(w http.ResponseWriter, r *http.Request) error {
-	return s.apply(w, r, nil, func() (actor.Mutation, error) {
+	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
 		id, err := partID(r, "item", "item_not_found")
 		return &messages.RemoveItem{Id: id}, err
 	})
@@ -175,7 +222,7 @@ func (s *server) removeItem(w http.ResponseWriter, r *http.Request) error {
 func (s *server) changeItem(w http.ResponseWriter, r *http.Request) error {
 	var req struct {
 		Quantity   *int64             `json:"quantity"`
-		Marking    json.RawMessage    `json:"marking"` // null takes it away
+		Marking    jsontext.Value     `json:"marking"` // null takes it away
 		Attributes *map[string]string `json:"attributes"`
 	}
 	c, err := s.readChange(r, &req)
@@ -186,6 +233,7 @@ func (s *server) changeItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c.fields = map[string]string{"marking": "marking.text", "type": "marking.type"}
 	add := func(m actor.Mutation) { c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m}) }
 	switch {
 	case len(req.Marking) == 0:

@@ -61,7 +61,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			s.Metrics.observe(x.route, r.Method, rec.code(), time.Since(start))
 			s.Logger.Debug("request", "request", x.id, "method", r.Method, "route", x.route, "status", rec.code(), "took", time.Since(start))
 		}()
-		r.Body = http.MaxBytesReader(rec, r.Body, s.MaxBodyBytes)
+		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBodyBytes)
 		next.ServeHTTP(rec, r)
 	})
 }

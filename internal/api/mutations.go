@@ -1,9 +1,10 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"cartd/pkg/actor"
 )
@@ -12,8 +13,8 @@ import (
 func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 	var req struct {
 		Mutations []struct {
-			Type    string          `json:"type"`
-			Payload json.RawMessage `json:"payload"`
+			Type    string         `json:"type"`
+			Payload jsontext.Value `json:"payload"`
 		} `json:"mutations"`
 	}
 	c, err := s.readChange(r, &req)
@@ -21,9 +22,9 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if n := len(req.Mutations); n == 0 || n > s.MaxMutations {
-		return invalid("mutations", "must have 1 to %d entries", s.MaxMutations)
+		return s.unlessApplied(r, c, invalid("mutations", "must have 1 to %d entries", s.MaxMutations))
 	}
-	c.list = "mutations"
+	c.list = "mutations[%d].payload"
 	for i, m := range req.Mutations {
 		at := "mutations[" + strconv.Itoa(i) + "]"
 		mutation, ok := s.Registry.Create(m.Type)

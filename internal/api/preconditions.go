@@ -95,7 +95,9 @@ func entityTags(r *http.Request, header string) ([]string, error) {
 func wantsMinimal(r *http.Request) bool {
 	for _, value := range r.Header["Prefer"] {
 		for part := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(part), " ", ""), "return=minimal") {
+			preference, _, _ := strings.Cut(part, ";") // parameters do not matter
+			name, word, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "return") && strings.Trim(word, " \t\"") == "minimal" {
 				return true
 			}
 		}

@@ -1,10 +1,10 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"cartd/internal/catalog"
@@ -61,6 +61,9 @@ func invalid(field, format string, args ...any) *problem {
 	return p
 }
 
+// errTooLate means that the request's time was over before its cart was asked.
+var errTooLate = errors.New("the request's deadline has passed")
+
 var errNotFound = fault("not_found", "there is nothing at this path")
 
 // statusOf is the status of each code that api.md lists.
@@ -110,14 +113,14 @@ func problemOf(err error) *problem {
 	}
 	var p *problem
 	switch {
+	case errors.Is(err, errTooLate): // first: it says that nothing was to be changed, whatever else is wrong
+		p = fault("unavailable", "the request took too long; nothing was changed")
 	case errors.Is(err, cluster.ErrOutcomeUnknown):
 		p = fault("outcome_unknown", "no answer in time: the request may or may not have been applied; repeat it with the same Idempotency-Key")
 	case errors.Is(err, cluster.ErrUnavailable), errors.Is(err, cluster.ErrShutdown):
 		p = fault("unavailable", "the request was not applied; try again")
 	case errors.Is(err, catalog.ErrUnavailable):
 		p = fault("catalog_unavailable", "the catalogue does not answer")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		p = fault("unavailable", "the request took too long and was not applied")
 	default:
 		p = fault("internal", "something went wrong; the log knows more under this request's id")
 	}
@@ -147,7 +150,11 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := *problemOf(err) // a copy: some are shared
 	p.Instance = r.URL.EscapedPath()
 	if p.Status >= 500 {
-		s.Logger.Warn("request failed", "request", requestID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+		level := slog.LevelWarn
+		if p.Status == http.StatusServiceUnavailable {
+			level = slog.LevelDebug // while the disk is low each change is refused: the event log says why, once
+		}
+		s.Logger.Log(r.Context(), level, "request failed", "request", requestID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
 	}
 	h := w.Header()
 	if p.etag != "" {

@@ -18,26 +18,37 @@ type methods map[string]handler
 // router returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) router() http.Handler {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath() // a strange path is refused where it is, never redirected
-	for path, m := range map[string]methods{
-		"/v1/carts":                                  {"POST": s.createCart},
-		"/v1/carts/{id}":                             {"GET": s.readCart, "DELETE": s.deleteCart},
-		"/v1/carts/{id}/items":                       {"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems},
-		"/v1/carts/{id}/items/{item}":                {"PATCH": s.changeItem, "DELETE": s.removeItem},
-		"/v1/carts/{id}/deliveries":                  {"POST": s.addDelivery},
-		"/v1/carts/{id}/deliveries/{d}":              {"DELETE": s.removeDelivery},
-		"/v1/carts/{id}/deliveries/{d}/pickup-point": {"PUT": s.setPickupPoint},
-		"/v1/carts/{id}/checkout":                    {"POST": s.startCheckout, "DELETE": s.abortCheckout},
-		"/v1/carts/{id}/order":                       {"POST": s.backend(s.createOrder)},
-		"/v1/carts/{id}/mutations":                   {"POST": s.backend(s.applyMutations)},
-		"/v1/carts/{id}/events":                      {"GET": s.listEvents},
-	} {
-		r.Handle(path, s.route(path, m))
+	type route struct {
+		path    string
+		methods methods
+	}
+	routes := []route{ // what storefronts call most comes first: mux tries one after the other
+		{"/v1/carts/{id}/items", methods{"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems}},
+		{"/v1/carts/{id}", methods{"GET": s.readCart, "DELETE": s.deleteCart}},
+		{"/v1/carts/{id}/items/{item}", methods{"PATCH": s.changeItem, "DELETE": s.removeItem}},
+		{"/v1/carts", methods{"POST": s.createCart, "GET": notHere}}, // the list of carts needs a read model
+		{"/v1/carts/{id}/deliveries", methods{"POST": s.addDelivery}},
+		{"/v1/carts/{id}/deliveries/{d}", methods{"DELETE": s.removeDelivery}},
+		{"/v1/carts/{id}/deliveries/{d}/pickup-point", methods{"PUT": s.setPickupPoint}},
+		{"/v1/carts/{id}/checkout", methods{"POST": s.startCheckout, "DELETE": s.abortCheckout}},
+		{"/v1/carts/{id}/events", methods{"GET": s.listEvents}},
+	}
+	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
+		routes = append(routes,
+			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
+			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
+	}
+	for _, rt := range routes {
+		r.Handle(rt.path, s.route(rt.path, rt.methods))
 	}
 	r.NotFoundHandler = s.route("", nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.ServeHTTP(w, withoutTrailingSlash(req))
 	})
 }
+
+// notHere answers for a method that api.md has at a path and this server does not.
+func notHere(http.ResponseWriter, *http.Request) error { return errNotFound }
 
 // route handles the requests of one path, "" for those that have none.
 func (s *server) route(path string, m methods) http.Handler {
@@ -74,9 +85,10 @@ func (s *server) route(path string, m methods) http.Handler {
 	})
 }
 
-// withoutTrailingSlash makes "/x/" the same route as "/x".
+// withoutTrailingSlash makes "/x/" the same route as "/x". An encoded slash belongs to the name before it.
 func withoutTrailingSlash(r *http.Request) *http.Request {
-	if len(r.URL.Path) < 2 || !strings.HasSuffix(r.URL.Path, "/") {
+	escaped := r.URL.EscapedPath()
+	if len(escaped) < 2 || escaped[len(escaped)-1] != '/' {
 		return r
 	}
 	u := *r.URL

@@ -21,6 +21,8 @@ type Asker interface {
 // Catalog looks products up.
 type Catalog interface {
 	Product(ctx context.Context, sku, country string) (catalog.Product, error)
+	// ByCountry reports whether the country makes a difference.
+	ByCountry() bool
 }
 
 // Deliveries looks delivery options up.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -82,6 +83,12 @@ func (p *Products) Product(ctx context.Context, sku, country string) (Product, e
 	default:
 		return Product{}, fmt.Errorf("look up sku %q for country %.8q: %w", sku, country, err)
 	}
+}
+
+// ByCountry reports whether the country of a look-up makes a difference.
+func (p *Products) ByCountry() bool {
+	r, ok := p.source.(*remote[Product])
+	return ok && r.template.hasCountry
 }
 
 // Close ends all requests to the backend, waits for them and closes the connections. Look-ups
@@ -173,10 +180,8 @@ func (o offers) to(country string) (Delivery, bool) {
 		if len(d.Countries) == 0 {
 			everywhere = i
 		}
-		for _, c := range d.Countries {
-			if c == country {
-				return d, true
-			}
+		if slices.Contains(d.Countries, country) {
+			return d, true
 		}
 	}
 	switch {

@@ -35,10 +35,12 @@ type Single struct {
 	seed   maphash.Seed
 	tables [shards]table
 	spawns atomic.Uint64
+	calls  replies
 
-	mu      sync.RWMutex // guards closed; held for reading while an activation is made
-	closed  bool
+	mu      sync.RWMutex   // held for reading while an activation is made, for writing while closed changes
+	closed  atomic.Bool    // no more requests
 	running sync.WaitGroup // activations that have not stopped
+	ended   sync.Once      // the system's shutdown
 }
 
 // table is one shard of the placement: which activation has which identity.
@@ -62,6 +64,7 @@ func NewSingle(logger *slog.Logger) *Single {
 	for i := range s.tables {
 		s.tables[i].pids = map[identity]*actor.PID{}
 	}
+	s.calls.register(s.system)
 	return s
 }
 
@@ -74,41 +77,58 @@ func (s *Single) Register(kind string, make func(system *actor.ActorSystem, stop
 	s.props[kind] = make(s.system, func(id string, self *actor.PID) { s.remove(identity{kind, id}, self) })
 }
 
-// Ask sends msg to the grain and returns its answer. It waits at most until ctx's deadline, which ctx must have.
+// Ask sends msg to the grain and returns its answer. It waits until ctx ends, which must have a deadline.
 // Errors: ErrOutcomeUnknown when the grain was asked and did not answer in time, ErrUnavailable when none took the
-// request in time, ErrShutdown after Shutdown.
+// request in time, both with ctx's error; ErrShutdown after Shutdown.
 func (s *Single) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
+	if _, ok := ctx.Deadline(); !ok {
 		return nil, fmt.Errorf("ask %s %s: the context has no deadline", kind, id)
 	}
-	wait := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Microsecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 100 * time.Millisecond}
-	wait.Reset()
+	var wait *backoff.ExponentialBackOff // made when it is needed: as a rule the first try is the only one
 	for {
+		if err := ctx.Err(); err != nil { // before an activation is made for nobody
+			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrUnavailable, err)
+		}
 		pid, err := s.activation(identity{kind, id})
 		if err != nil {
-			return nil, err
-		}
-		left := time.Until(deadline)
-		if left <= 0 || ctx.Err() != nil {
-			return nil, fmt.Errorf("ask %s %s: %w", kind, id, ErrUnavailable)
-		}
-		answer, err := s.system.Root.RequestFuture(pid, msg, left).Result()
-		switch {
-		case err == nil:
-			return answer, nil
-		case errors.Is(err, actor.ErrTimeout):
-			return nil, fmt.Errorf("ask %s %s: %w", kind, id, ErrOutcomeUnknown)
-		case !errors.Is(err, actor.ErrDeadLetter):
 			return nil, fmt.Errorf("ask %s %s: %w", kind, id, err)
 		}
+		answer, err := s.request(ctx, pid, msg)
+		if err != nil {
+			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrOutcomeUnknown, err)
+		}
+		if _, dead := answer.(*actor.DeadLetterResponse); !dead {
+			return answer, nil
+		}
 		// The activation had stopped: the next one is asked. It may take a moment until the old one has left the table.
+		if wait == nil {
+			wait = &backoff.ExponentialBackOff{InitialInterval: 200 * time.Microsecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 100 * time.Millisecond}
+			wait.Reset()
+		}
 		timer := time.NewTimer(wait.NextBackOff())
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 		}
+	}
+}
+
+// request asks once. Its error is ctx's, when that ended before an answer came.
+func (s *Single) request(ctx context.Context, pid *actor.PID, msg any) (any, error) {
+	c := s.calls.open()
+	defer s.calls.close(c)
+	s.system.Root.RequestWithCustomSender(pid, msg, &c.self)
+	select {
+	case answer := <-c.answer:
+		return answer, nil
+	case <-ctx.Done():
+	}
+	select {
+	case answer := <-c.answer: // it was there as well
+		return answer, nil
+	default:
+		return nil, ctx.Err()
 	}
 }
 
@@ -128,8 +148,7 @@ func (s *Single) Active() int {
 // or with ctx's error when they have not.
 func (s *Single) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
+	first := s.closed.CompareAndSwap(false, true)
 	s.mu.Unlock()
 	if first {
 		for i := range s.tables {
@@ -148,9 +167,7 @@ func (s *Single) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		if first {
-			s.system.Shutdown()
-		}
+		s.ended.Do(s.system.Shutdown)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%d activations have not stopped: %w", s.Active(), ctx.Err())
@@ -163,6 +180,9 @@ func (s *Single) table(who identity) *table {
 
 // activation returns who's activation, made if there is none.
 func (s *Single) activation(who identity) (*actor.PID, error) {
+	if s.closed.Load() {
+		return nil, ErrShutdown
+	}
 	t := s.table(who)
 	t.mu.RLock()
 	pid := t.pids[who]
@@ -176,12 +196,12 @@ func (s *Single) activation(who identity) (*actor.PID, error) {
 func (s *Single) activate(t *table, who identity) (*actor.PID, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, ErrShutdown
 	}
 	props, ok := s.props[who.kind]
 	if !ok {
-		return nil, fmt.Errorf("cluster: no kind %q", who.kind)
+		return nil, errors.New("there is no such kind")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,7 +212,7 @@ func (s *Single) activate(t *table, who identity) (*actor.PID, error) {
 	name := who.kind + "/" + who.id + "/" + strconv.FormatUint(s.spawns.Add(1), 36)
 	pid, err := s.system.Root.SpawnNamed(props, name)
 	if err != nil {
-		return nil, fmt.Errorf("activate %s %s: %w", who.kind, who.id, err)
+		return nil, fmt.Errorf("activate: %w", err)
 	}
 	s.running.Add(1)
 	t.pids[who] = pid

@@ -20,12 +20,15 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 }
 
-// Config makes carts of the mutations in registry, with their logs in store.
-func Config(store eventlog.Store, registry *actor.MutationRegistry[Cart], opts Options) actor.Config[Cart] {
+// Config makes carts within limits, with their logs in store.
+func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
+	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
+	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
 	return actor.Config[Cart]{
 		Kind:     string(eventlog.KindCart),
-		Registry: registry,
-		Replay:   Registry(Limits{MaxLines: math.MaxInt, MaxQuantity: math.MaxInt64}), // a lowered limit is for what comes
+		Registry: Registry(limits),
+		Replay:   Registry(replay),
+		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
 		Log:      Log(store, eventlog.KindCart),
 		View:     AppendView,
 		Hidden:   hidden,

@@ -59,10 +59,10 @@ func TestDeliveriesOutOfBoundsAreRefused(t *testing.T) {
 		{"tax", func(m *messages.SetDelivery) { m.Tax = 1 << 40 }},
 		{"country", func(m *messages.SetDelivery) { m.Country = "1" }},
 		{"address.email", func(m *messages.SetDelivery) { m.Address = &messages.Address{Email: &long} }},
-		{"address.country", func(m *messages.SetDelivery) { m.Address = &messages.Address{Country: ptr("??")} }},
+		{"address.country", func(m *messages.SetDelivery) { m.Address = &messages.Address{Country: new("??")} }},
 		{"pickupPoint", func(m *messages.SetDelivery) { m.PickupPoint = &messages.PickupPoint{} }},
 		{"pickupPoint.zip", func(m *messages.SetDelivery) { m.PickupPoint = &messages.PickupPoint{Id: "p", Zip: &long} }},
-		{"pickupPoint.country", func(m *messages.SetDelivery) { m.PickupPoint = &messages.PickupPoint{Id: "p", Country: ptr("GBR")} }},
+		{"pickupPoint.country", func(m *messages.SetDelivery) { m.PickupPoint = &messages.PickupPoint{Id: "p", Country: new("GBR")} }},
 	} {
 		b := threeLines(t)
 		m := &messages.SetDelivery{Provider: "p", Items: []uint32{1, 2}, Price: 490, Tax: 2500}
@@ -74,12 +74,12 @@ func TestDeliveriesOutOfBoundsAreRefused(t *testing.T) {
 func TestPickupPointIsKeptAsItCame(t *testing.T) {
 	b := threeLines(t)
 	b.must(t, &messages.SetDelivery{Provider: "p", Items: []uint32{1}})
-	point := &messages.PickupPoint{Id: "p-1", Country: ptr("gb")}
+	point := &messages.PickupPoint{Id: "p-1", Country: new("gb")}
 	b.must(t, &messages.SetPickupPoint{DeliveryId: 1, PickupPoint: point})
 	if point.GetCountry() != "gb" {
 		t.Error("the handler changed its mutation")
 	}
-	b.unchanged(t, &messages.SetPickupPoint{DeliveryId: 1, PickupPoint: &messages.PickupPoint{Id: "p-1", Country: ptr("GB")}})
+	b.unchanged(t, &messages.SetPickupPoint{DeliveryId: 1, PickupPoint: &messages.PickupPoint{Id: "p-1", Country: new("GB")}})
 	b.refused(t, &messages.SetPickupPoint{DeliveryId: 2, PickupPoint: point}, codeDeliveryNotFound, "")
 	b.refused(t, &messages.SetPickupPoint{DeliveryId: 1}, codeInvalid, "pickupPoint")
 	if want := `"pickupPoint":{"id":"p-1","name":null,"address":null,"city":null,"zip":null,"country":"GB"}`; !strings.Contains(b.view(), want) {

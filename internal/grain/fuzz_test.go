@@ -32,7 +32,7 @@ func FuzzApply(f *testing.F) {
 		f.Add(append(append(bytes.Clone(setup), line(&messages.InitializeCheckout{OrderId: "o-9"})...), line(m)...))
 	}
 	child := item("B", 1, 1, 0)
-	child.ParentId = ptr(uint32(1))
+	child.ParentId = new(uint32(1))
 	f.Add(append(append(setup, line(child)...), line(&messages.RemoveItem{Id: 1})...))
 
 	f.Fuzz(func(t *testing.T, input []byte) {

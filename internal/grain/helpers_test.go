@@ -166,8 +166,6 @@ func item(sku string, qty, price, tax int64) *messages.AddItem {
 	return &messages.AddItem{Sku: sku, Quantity: qty, Price: price, Tax: tax}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 var (
 	testRates = []int64{0, 550, 600, 1200, 1900, 2000, 2500}
 	smallID   = rapid.Uint32Range(0, 12)
@@ -194,7 +192,7 @@ var addItemGen = rapid.Custom(func(t *rapid.T) *messages.AddItem {
 		return &messages.AddItem{
 			Sku:      rapid.SampledFrom([]string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"}).Draw(t, "sku"),
 			Quantity: rapid.Int64Range(1, 20).Draw(t, "quantity"), Price: rapid.Int64Range(100, 102).Draw(t, "price"),
-			Tax: rapid.SampledFrom(testRates).Draw(t, "tax"), Stock: ptr(int64(10))}
+			Tax: rapid.SampledFrom(testRates).Draw(t, "tax"), Stock: new(int64(10))}
 	}
 	m := &messages.AddItem{
 		Sku:      rapid.SampledFrom([]string{"A", "B", "C", "D", "E", ""}).Draw(t, "sku"),

@@ -12,7 +12,7 @@ import (
 
 func TestTheSameProductRaisesTheLine(t *testing.T) {
 	first := func() *messages.AddItem {
-		return &messages.AddItem{Sku: "A", Quantity: 2, Price: 100, Tax: 2500, Name: "old", Stock: ptr(int64(9))}
+		return &messages.AddItem{Sku: "A", Quantity: 2, Price: 100, Tax: 2500, Name: "old", Stock: new(int64(9))}
 	}
 	for name, tc := range map[string]struct {
 		change func(*messages.AddItem)
@@ -20,13 +20,13 @@ func TestTheSameProductRaisesTheLine(t *testing.T) {
 	}{
 		"all the same":       {func(*messages.AddItem) {}, 1},
 		"name, stock, image": {func(m *messages.AddItem) { m.Name, m.Stock, m.Image, m.OrgPrice = "new", nil, "i", 200 }, 1},
-		"empty store":        {func(m *messages.AddItem) { m.StoreId = ptr("") }, 1},
+		"empty store":        {func(m *messages.AddItem) { m.StoreId = new("") }, 1},
 		"other case":         {func(m *messages.AddItem) { m.Sku = "a" }, 2},
 		"price":              {func(m *messages.AddItem) { m.Price++ }, 2},
 		"tax":                {func(m *messages.AddItem) { m.Tax = 600 }, 2},
 		"priceExVat":         {func(m *messages.AddItem) { m.PriceExVat = true }, 2},
-		"store":              {func(m *messages.AddItem) { m.StoreId = ptr("s") }, 2},
-		"parent":             {func(m *messages.AddItem) { m.ParentId = ptr(uint32(1)) }, 2},
+		"store":              {func(m *messages.AddItem) { m.StoreId = new("s") }, 2},
+		"parent":             {func(m *messages.AddItem) { m.ParentId = new(uint32(1)) }, 2},
 		"attributes":         {func(m *messages.AddItem) { m.Attributes = map[string]string{"a": ""} }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestItemsOutOfBoundsAreRefused(t *testing.T) {
 		{"quantity", func(m *messages.AddItem) { m.OrgPrice, m.Quantity = maxPrice, 999_998 }},
 		{"tax", func(m *messages.AddItem) { m.Tax = -1 }},
 		{"tax", func(m *messages.AddItem) { m.Tax = 10_001 }},
-		{"stock", func(m *messages.AddItem) { m.Stock = ptr(int64(-1 << 63)) }},
+		{"stock", func(m *messages.AddItem) { m.Stock = new(int64(-1 << 63)) }},
 		{"sku", func(m *messages.AddItem) { m.Sku = "" }},
 		{"sku", func(m *messages.AddItem) { m.Sku = " " }},
 		{"sku", func(m *messages.AddItem) { m.Sku = long(64) }},
@@ -163,9 +163,9 @@ func TestItemsOutOfBoundsAreRefused(t *testing.T) {
 		{"disclaimer", func(m *messages.AddItem) { m.Disclaimer = long(2048) }},
 		{"brand", func(m *messages.AddItem) { m.Brand = long(256) }},
 		{"sellerName", func(m *messages.AddItem) { m.SellerName = "\xc3" }},
-		{"storeId", func(m *messages.AddItem) { m.StoreId = ptr(long(64)) }},
-		{"parentId", func(m *messages.AddItem) { m.ParentId = ptr(uint32(2)) }},
-		{"parentId", func(m *messages.AddItem) { m.ParentId = ptr(uint32(0)) }},
+		{"storeId", func(m *messages.AddItem) { m.StoreId = new(long(64)) }},
+		{"parentId", func(m *messages.AddItem) { m.ParentId = new(uint32(2)) }},
+		{"parentId", func(m *messages.AddItem) { m.ParentId = new(uint32(0)) }},
 		{"country", func(m *messages.AddItem) { m.Country = "SWE" }},
 		{"country", func(m *messages.AddItem) { m.Country = "1a" }},
 		{"currency", func(m *messages.AddItem) { m.Currency = "gbp" }},
@@ -242,7 +242,7 @@ func TestTheFirstCurrencyAndCountryAreTheCarts(t *testing.T) {
 func TestAClearedCartStartsAnew(t *testing.T) {
 	b := newBench()
 	child := item("child", 1, 100, 0)
-	child.ParentId = ptr(uint32(1))
+	child.ParentId = new(uint32(1))
 	for i := range 2 * indexFrom {
 		b.must(t, item(fmt.Sprint(i), 1, 100, 2500))
 	}

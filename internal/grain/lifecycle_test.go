@@ -91,16 +91,16 @@ func TestCheckoutFreezesTheCartForOneOrder(t *testing.T) {
 	b.refused(t, &messages.InitializeCheckout{}, codeInvalid, "orderId")
 	b.refused(t, &messages.InitializeCheckout{OrderId: strings.Repeat("o", 65)}, codeInvalid, "orderId")
 	b.refused(t, &messages.InitializeCheckout{OrderId: "o\t"}, codeInvalid, "orderId")
-	b.refused(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: ptr(int64(199))}, codeTotalChanged, "expectedTotal")
-	b.must(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: ptr(int64(200))})
+	b.refused(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(199))}, codeTotalChanged, "expectedTotal")
+	b.must(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(200))})
 	if cart := decodeView(t, []byte(b.view())); cart.Status != "checkout" || !cart.PaymentInProgress || cart.OrderReference != "o-1" || cart.Processing {
 		t.Errorf("in checkout: %s", b.view())
 	}
 
 	b.unchanged(t, &messages.InitializeCheckout{OrderId: "o-1"})
-	b.unchanged(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: ptr(int64(200))})
-	b.refused(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: ptr(int64(1))}, codeTotalChanged, "expectedTotal")
-	b.refused(t, &messages.InitializeCheckout{OrderId: "o-2", ExpectedTotal: ptr(int64(200))}, codeFrozen, "")
+	b.unchanged(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(200))})
+	b.refused(t, &messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(1))}, codeTotalChanged, "expectedTotal")
+	b.refused(t, &messages.InitializeCheckout{OrderId: "o-2", ExpectedTotal: new(int64(200))}, codeFrozen, "")
 	b.must(t, &messages.AbortCheckout{})
 	if cart := decodeView(t, []byte(b.view())); cart.Status != "open" || cart.PaymentInProgress || cart.OrderReference != "" {
 		t.Errorf("after the abort: %s", b.view())
@@ -144,7 +144,7 @@ func TestSubscriptionDetailsWithoutAnIDGetTheEvents(t *testing.T) {
 	b.must(t, &messages.UpsertSubscriptionDetails{Id: &id, OfferingCode: "p"})
 	b.refused(t, &messages.UpsertSubscriptionDetails{Data: "{"}, codeInvalid, "data")
 	b.refused(t, &messages.UpsertSubscriptionDetails{Data: `"` + strings.Repeat("x", 16<<10) + `"`}, codeInvalid, "data")
-	b.refused(t, &messages.UpsertSubscriptionDetails{Id: ptr("a\x01")}, codeInvalid, "id")
+	b.refused(t, &messages.UpsertSubscriptionDetails{Id: new("a\x01")}, codeInvalid, "id")
 
 	old := newBench()
 	meta := metaAt(5)

@@ -78,5 +78,5 @@ func (o *Observer) Panicked(kind, id string, value any) {
 
 func (o *Observer) CommitFailed(kind, id string, err error) {
 	o.commitErrors.WithLabelValues(kind).Inc()
-	o.logger.Error("commit", "kind", kind, "id", id, "err", err)
+	o.logger.Debug("commit", "kind", kind, "id", id, "err", err) // the grain tells the first
 }

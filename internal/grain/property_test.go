@@ -143,7 +143,7 @@ func TestEachMutationOfACloneLeavesTheOriginal(t *testing.T) {
 	for _, m := range everyMutation() {
 		b := exampleCart(t)
 		child := item("B", 1, 100, 600)
-		child.ParentId = ptr(uint32(1))
+		child.ParentId = new(uint32(1))
 		b.must(t, child, &messages.UpsertSubscriptionDetails{})
 		before := b.view()
 		clone := &bench{registry: b.registry, cart: *b.cart.Clone(), version: b.version}

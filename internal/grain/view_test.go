@@ -183,11 +183,11 @@ func exampleCart(t testing.TB) *bench {
 	b := newBench()
 	b.must(t,
 		&messages.CartCreated{Currency: "GBP", Country: "gb", UserId: "u-17"},
-		&messages.AddItem{ItemId: 4711, Sku: "85123A", Quantity: 6, Price: 255, OrgPrice: 300, Tax: 2500, Stock: ptr(int64(12)),
+		&messages.AddItem{ItemId: 4711, Sku: "85123A", Quantity: 6, Price: 255, OrgPrice: 300, Tax: 2500, Stock: new(int64(12)),
 			Name: "White hanging heart", Attributes: map[string]string{"colour": "white"}, Currency: "GBP", Country: "GB"},
 		&messages.LineItemMarking{Id: 1, Type: 1, Marking: "To Ada"},
 		&messages.SetDelivery{Provider: "postnord", Items: []uint32{1}, Price: 490, Tax: 2500,
-			PickupPoint: &messages.PickupPoint{Id: "p-9", Name: ptr("Kiosk"), Address: ptr("1 High St"), City: ptr("Leeds"), Zip: ptr("LS1"), Country: ptr("gb")}})
+			PickupPoint: &messages.PickupPoint{Id: "p-9", Name: new("Kiosk"), Address: new("1 High St"), City: new("Leeds"), Zip: new("LS1"), Country: new("gb")}})
 	return b
 }
 
@@ -238,12 +238,12 @@ func TestViewOfAnEmptyCart(t *testing.T) {
 func TestViewShowsWhatIsRare(t *testing.T) {
 	b := newBench()
 	b.must(t,
-		&messages.AddItem{Sku: "<a href=\"\">&", Quantity: 3, Price: 100, Tax: 550, Stock: ptr(int64(2)), StoreId: ptr("s-1")},
-		&messages.AddItem{Sku: "B\u2028", Quantity: 1, Price: 0, Tax: 0, ParentId: ptr(uint32(1)), Name: "line\nbreak"},
+		&messages.AddItem{Sku: "<a href=\"\">&", Quantity: 3, Price: 100, Tax: 550, Stock: new(int64(2)), StoreId: new("s-1")},
+		&messages.AddItem{Sku: "B\u2028", Quantity: 1, Price: 0, Tax: 0, ParentId: new(uint32(1)), Name: "line\nbreak"},
 		&messages.SetDelivery{Provider: "courier", Items: []uint32{2}, Price: 100, Tax: 1234, PriceExVat: true,
-			Address: &messages.Address{Name: ptr("Ada"), Country: ptr("se")}},
-		&messages.UpsertSubscriptionDetails{Id: ptr("s"), OfferingCode: "o", SigningType: "bankid", Data: `{"a":"<"}`},
-		&messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: ptr(int64(412))})
+			Address: &messages.Address{Name: new("Ada"), Country: new("se")}},
+		&messages.UpsertSubscriptionDetails{Id: new("s"), OfferingCode: "o", SigningType: "bankid", Data: `{"a":"<"}`},
+		&messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(412))})
 	info := exampleInfo()
 	info.Damaged = true
 	view := AppendView(nil, &b.cart, info)

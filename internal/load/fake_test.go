@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -138,9 +139,7 @@ func (f *fakeCartd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case droppedApplied:
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range done.Header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), done.Header())
 	w.WriteHeader(done.Code)
 	_, _ = w.Write(done.Body.Bytes())
 }

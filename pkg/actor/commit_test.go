@@ -202,3 +202,84 @@ func TestDeadlineThatHasPassedIsNotApplied(t *testing.T) {
 		t.Errorf("%d events, want none", got)
 	}
 }
+
+func TestThoseWhoWaitForACommitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rendered := 0
+		h := newHost(t, func(c *actor.Config[sum]) {
+			c.MaxQueued = 10
+			view := c.View
+			c.View = func(dst []byte, s *sum, info actor.Info) []byte { rendered++; return view(dst, s, info) }
+		})
+		h.log.hold()
+		f := h.send("a", required(&add{1}))
+		synctest.Wait()
+		rendered = 0
+		var asked []*protoactor.Future
+		for range 20 {
+			asked = append(asked, h.send("a", &actor.Query{}))
+			synctest.Wait()
+		}
+		if rendered != 1 {
+			t.Errorf("the state was rendered %d times for 20 who asked for it, want once", rendered)
+		}
+		h.log.decide(nil)
+		f.Wait()
+		refused := 0
+		for _, f := range asked {
+			answer, err := f.Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch r := answer.(*actor.Reply); {
+			case code(r) == actor.CodeUnavailable:
+				refused++
+			case string(r.View) != "1":
+				t.Errorf("view %s, want 1", r.View)
+			}
+		}
+		if refused != 11 { // the command waits too
+			t.Errorf("%d were refused, want 11 of 20 with room for 10", refused)
+		}
+		if got := h.view(t, "a"); got != "1" {
+			t.Errorf("sum is %s, want 1", got)
+		}
+	})
+}
+
+func TestAnswersThatWaitForTheDiskAreBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, func(c *actor.Config[sum]) {
+			c.View = func([]byte, *sum, actor.Info) []byte { return make([]byte, 30<<20) }
+		})
+		h.log.hold()
+		var futures []*protoactor.Future
+		for range 4 {
+			futures = append(futures, h.send("a", required(&add{1})))
+		}
+		synctest.Wait()
+		h.log.decide(nil)
+		for i, f := range futures {
+			answer, err := f.Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := code(answer.(*actor.Reply)), map[bool]string{true: actor.CodeUnavailable}[i == 3]; got != want {
+				t.Errorf("answer %d: code %q, want %q", i, got, want)
+			}
+		}
+	})
+}
+
+func TestCommitThatTheLogWillNeverTakeIsInternal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t, nil)
+		h.log.hold()
+		f := h.send("a", required(&add{1}))
+		synctest.Wait()
+		h.log.decide(errors.New("too large"))
+		if answer, err := f.Result(); err != nil || code(answer.(*actor.Reply)) != actor.CodeInternal {
+			t.Errorf("got %v, %v, want internal", answer, err)
+		}
+	})
+}

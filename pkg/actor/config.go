@@ -17,6 +17,9 @@ type Config[S any] struct {
 	// Replay is what events are applied with when the log is replayed. It must take everything that Registry has ever
 	// taken: limits that an operator may lower belong into Registry alone. Default: Registry.
 	Replay *MutationRegistry[S]
+	// Requests are types that an older log may hold though they were never mutations: they are skipped as unknown, and
+	// the state does not count as damaged.
+	Requests []string
 	// Log keeps the events.
 	Log Log
 	// View appends what callers get to see of the state to dst. It must not keep or change s.
@@ -33,7 +36,8 @@ type Config[S any] struct {
 	// what was activated together is not passivated together. Default: 10 minutes.
 	Idle time.Duration
 	// MaxQueued bounds the messages that wait for one activation, and MaxInFlight the commits of one activation that
-	// wait for the disk; what comes on top is refused with CodeUnavailable. Default: 1,024 each.
+	// wait for the disk; what comes on top is refused with CodeUnavailable. So are commands while the views in the
+	// answers of one activation that wait have over 64 MiB. Default: 1,024 each.
 	MaxQueued, MaxInFlight int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
@@ -60,8 +64,8 @@ type Observer interface {
 }
 
 func (c Config[S]) withDefaults() Config[S] {
-	if c.Registry == nil || c.Log == nil || c.View == nil {
-		panic("actor: Config needs Registry, Log and View")
+	if c.Kind == "" || c.Registry == nil || c.Log == nil || c.View == nil {
+		panic("actor: Config needs Kind, Registry, Log and View")
 	}
 	if c.Replay == nil {
 		c.Replay = c.Registry

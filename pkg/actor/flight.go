@@ -22,14 +22,20 @@ type waiter struct {
 	wrote bool // the flight carries this command's events
 }
 
-// join makes w wait for the flight, or returns how the flight was decided.
-func (f *flight) join(w waiter) (decided bool, err error) {
+// join makes w wait for the flight, or returns how the flight was decided. When too many wait already, w's reply
+// becomes a refusal: it tells nothing of the state, so it need not wait.
+func (f *flight) join(w *waiter, limit int) (now bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.decided {
-		f.waiting = append(f.waiting, w)
+	switch {
+	case f.decided:
+		return true, f.err
+	case len(f.waiting) >= limit:
+		w.reply = &Reply{Refusal: Refuse(CodeUnavailable, "too many requests wait for the disk")}
+		return true, nil
 	}
-	return f.decided, f.err
+	f.waiting = append(f.waiting, *w)
+	return false, nil
 }
 
 // decide answers all who wait.
@@ -50,8 +56,10 @@ func (w *waiter) answer(err error) any {
 		return w.reply
 	case w.wrote && errors.Is(err, ErrOutcomeUnknown):
 		return &Reply{Refusal: Refuse(CodeOutcomeUnknown, "the change may or may not have been stored; repeat it with the same idempotency key")}
-	case w.wrote && !errors.Is(err, ErrStale):
+	case w.wrote && errors.Is(err, ErrUnavailable):
 		return &Reply{Refusal: Refuse(CodeUnavailable, "the change could not be stored")}
+	case w.wrote && !errors.Is(err, ErrStale): // the log will not have it, however often it is tried
+		return &Reply{Refusal: Refuse(CodeInternal, "the change cannot be stored")}
 	}
 	// Certainly not stored, or only asked: a new activation can answer.
 	return &protoactor.DeadLetterResponse{}

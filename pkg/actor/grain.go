@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,13 @@ type grain[S any] struct {
 	last  *flight            // the newest commit; nil before the first
 	queue atomic.Int64       // commits that are not decided
 
+	waiting atomic.Int64 // bytes of the views in their answers
+	shared  []byte       // the view that those who ask now get, while commits are not decided
+
+	idle  time.Duration // how long without requests this activation stays
+	used  time.Time     // when the last request came
+	timer *time.Timer   // sends idleCheck; nil before the log has been replayed
+
 	// lost is set when the state can no longer be trusted to be what the log holds. Nothing is handled from then
 	// on: the next activation does. Set by Receive, and by the log when a commit fails.
 	lost atomic.Bool
@@ -64,12 +72,8 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 		g.handle(ctx, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
 	case *Query:
 		g.handle(ctx, func(to *protoactor.PID) { g.tell(ctx, to, g.answer(msg)) })
-	case *protoactor.ReceiveTimeout:
-		if g.queue.Load() > 0 {
-			g.stayActive(ctx) // the disk is slower than our patience; those who wait are still there
-			return
-		}
-		ctx.Stop(ctx.Self())
+	case idleCheck:
+		g.checkIdle(ctx)
 	case *protoactor.Stopping:
 		g.passivate(ctx)
 	}
@@ -78,6 +82,7 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 // handle sees to what every request has in common.
 func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
 	to := ctx.Sender()
+	g.used = time.Now()
 	switch {
 	case to == nil: // nobody waits for an answer, so nobody would know
 	case g.lost.Load() || g.state == nil && g.dead == nil:
@@ -98,18 +103,25 @@ func (g *grain[S]) contain(ctx protoactor.Context) {
 	if r == nil {
 		return
 	}
-	g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
+	// The end comes first: should the observer panic as well, nothing is left that would answer for ever that it is
+	// no activation.
 	g.lost.Store(true)
+	ctx.Stop(ctx.Self())
 	if to := ctx.Sender(); to != nil {
 		ctx.Send(to, &Reply{Refusal: Refuse(CodeInternal, "the request could not be handled")})
 	}
-	ctx.Stop(ctx.Self())
+	g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
 }
 
 func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 	g.id = id
 	g.cfg.Observer.Activated(g.cfg.Kind)
 	if err := g.replay(context.Background()); err != nil {
+		if errors.Is(err, ErrStale) { // another activation was faster: it is the one to ask
+			g.lost.Store(true)
+			ctx.Stop(ctx.Self())
+			return
+		}
 		// Whoever asks hears about it; then this activation ends, and the next one tries again.
 		g.cfg.Logger.Error("activate", "kind", g.cfg.Kind, "id", id, "err", err)
 		g.dead = Refuse(CodeInternal, "the %s could not be loaded", g.cfg.Kind)
@@ -119,22 +131,51 @@ func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 		ctx.Poison(ctx.Self())
 		return
 	}
-	g.stayActive(ctx)
+	g.watchIdle(ctx)
 }
 
-// stayActive starts the idle time anew.
-func (g *grain[S]) stayActive(ctx protoactor.Context) {
-	ctx.SetReceiveTimeout(g.cfg.Idle - rand.N(g.cfg.Idle/8+1))
+// idleCheck is what an activation sends itself when its idle time may be over.
+type idleCheck struct{}
+
+// IgnoreDeadLetterLogging keeps proto.actor from logging a check that comes after the end.
+func (idleCheck) IgnoreDeadLetterLogging() {}
+
+// watchIdle starts the idle time. proto.actor's ReceiveTimeout is not used: its timer changes fields of the actor
+// from a goroutine of its own, without a lock, and a request that comes at that moment can find them half changed.
+// It also stops and starts the timer for each request; this one only notes the time.
+func (g *grain[S]) watchIdle(ctx protoactor.Context) {
+	g.idle = g.cfg.Idle - rand.N(g.cfg.Idle/8+1)
+	g.used = time.Now()
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	g.timer = time.AfterFunc(g.idle, func() { root.Send(self, idleCheck{}) })
 }
 
+// checkIdle ends an activation that nobody has used for its idle time.
+func (g *grain[S]) checkIdle(ctx protoactor.Context) {
+	left := g.idle - time.Since(g.used)
+	if g.queue.Load() > 0 {
+		left = g.idle // the disk is slower than our patience; those who wait are still there
+	}
+	if left > 0 {
+		g.timer.Reset(left)
+		return
+	}
+	ctx.Stop(ctx.Self())
+}
+
+// passivate lets go of all that the activation holds. It tells so last, and whatever happens: who is not told goes
+// on sending messages here.
 func (g *grain[S]) passivate(ctx protoactor.Context) {
+	if g.cfg.Stopped != nil {
+		defer g.cfg.Stopped(g.id, ctx.Self())
+	}
+	if g.timer != nil {
+		g.timer.Stop()
+	}
 	if g.claim != nil {
 		g.claim.Release()
 	}
 	g.cfg.Observer.Passivated(g.cfg.Kind)
-	if g.cfg.Stopped != nil {
-		g.cfg.Stopped(g.id, ctx.Self())
-	}
 }
 
 // replay makes the state what the log says.
@@ -176,11 +217,12 @@ func (g *grain[S]) reapply(state *S, ev Event) {
 	}
 	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
 	if err != nil {
-		g.info.Damaged = true // nobody knows what it would have done; a refusal, below, is known to have done nothing
+		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
+		g.info.Damaged = g.info.Damaged || !slices.Contains(g.cfg.Requests, ev.Type)
 	} else {
 		err = g.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
 	}
-	if err != nil && err != NoChange {
+	if err != nil && !errors.Is(err, NoChange) {
 		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
 	}
 }

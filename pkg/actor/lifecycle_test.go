@@ -91,6 +91,26 @@ func TestWhatIsSentToAnActivationThatEndsIsNeverLostSilently(t *testing.T) {
 	}
 }
 
+// nervous is an observer that panics itself when it hears of a panic.
+type nervous struct{ actor.Observer }
+
+func (nervous) Panicked(string, string, any) { panic("observer") }
+
+func TestActivationEndsEvenWhenItsObserverPanics(t *testing.T) {
+	h := newHost(t, func(c *actor.Config[sum]) { c.Observer = nervous{c.Observer} })
+	h.ask(t, "a", required(&add{1}))
+	for range 3 {
+		answer, err := h.send("a", required(&explode{})).Result()
+		if err != nil || code(answer.(*actor.Reply)) != actor.CodeInternal {
+			t.Fatalf("got %v, %v, want code internal", answer, err)
+		}
+		<-h.stopped
+		if got := h.view(t, "a"); got != "1" {
+			t.Errorf("sum is %s after the panic, want 1", got)
+		}
+	}
+}
+
 func TestAskingForWhatDoesNotExistLeavesNothing(t *testing.T) {
 	h := newHost(t, nil)
 	for i := range 100 {
@@ -109,6 +129,7 @@ func TestReplaySkipsAndTellsWhatItCannotApply(t *testing.T) {
 		c.View = func(dst []byte, s *sum, info actor.Info) []byte {
 			return fmt.Appendf(dst, "%d at %d damaged=%t", s.total, info.Version, info.Damaged)
 		}
+		c.Requests = []string{"Ask"}
 	})
 	ev := func(name, payload string) actor.Event { return actor.Event{Type: name, Payload: []byte(payload)} }
 	for _, tc := range []struct {
@@ -118,6 +139,7 @@ func TestReplaySkipsAndTellsWhatItCannotApply(t *testing.T) {
 		want    string
 	}{
 		{"unknown type", ev("Subtract", `{"N":1}`), 1, "3 at 3 damaged=true"},
+		{"request", ev("Ask", `{"N":1}`), 1, "3 at 3 damaged=false"},
 		{"refused", ev("Add", `{"N":-1}`), 1, "3 at 3 damaged=false"},
 		{"no change", ev("NoChange", `{}`), 0, "3 at 3 damaged=false"},
 		{"payload of another shape", ev("Add", `{"N":"x"}`), 1, "3 at 3 damaged=true"},

@@ -27,8 +27,9 @@ type Claim interface {
 	// Append queues events, all or none of which get into the log, as the versions after want. It returns at
 	// once; decided is called once, from any goroutine, in the order of the calls, and must not block. Its
 	// error is nil when the events are on stable storage, ErrOutcomeUnknown when that cannot be told, and
-	// any other error when they are not and will not be in the log. ErrStale is one of those: another activation
-	// has written. After an error all later appends of this claim fail.
+	// any other error when they are not and will not be in the log: ErrStale when another activation has written,
+	// ErrUnavailable when a later try may do. After an error the grain appends nothing more under this claim; what it
+	// has queued already must fail too, as it builds on what is not there.
 	Append(want uint64, events []Event, decided func(error))
 
 	// Release ends the claim; appends that are queued are still decided.

@@ -53,7 +53,7 @@ func (b *mailbox) PostUserMessage(message any) {
 	// Only what somebody waits for is bounded: the few messages that end an activation must get in.
 	if env, ok := message.(*protoactor.MessageEnvelope); ok && env.Sender != nil && len(b.user)-b.head >= b.capacity {
 		b.mu.Unlock()
-		b.system.Root.Send(env.Sender, &Reply{Refusal: Refuse(CodeUnavailable, "too many requests wait for this %s", "grain")})
+		b.system.Root.Send(env.Sender, &Reply{Refusal: Refuse(CodeUnavailable, "too many requests wait for their turn")})
 		return
 	}
 	b.user = append(b.user, message)
@@ -113,11 +113,13 @@ func (b *mailbox) next() (message any, system, ok bool) {
 	message = b.user[b.head]
 	b.user[b.head] = nil
 	b.head++
-	if b.head == len(b.user) {
-		b.user, b.head = b.user[:0], 0
-		if cap(b.user) > 64 {
-			b.user = nil // a burst must not be remembered by an idle cart
-		}
+	switch left := len(b.user) - b.head; {
+	case left == 0 && cap(b.user) > 64:
+		b.user, b.head = nil, 0 // a burst must not be remembered by an idle cart
+	case left <= b.head: // a queue that is never empty must not grow for ever; each message is moved once at most
+		copy(b.user, b.user[b.head:])
+		clear(b.user[left:])
+		b.user, b.head = b.user[:left], 0
 	}
 	return message, false, true
 }

@@ -22,7 +22,9 @@ type Meta struct {
 
 // NoChange is what a handler returns when the state is already as the mutation wants it: the mutation counts as
 // accepted, and no event is stored.
-var NoChange = errors.New("nothing to change") //nolint:staticcheck // reads as what the handler says, like fs.SkipDir
+//
+//lint:ignore ST1012 it reads as what the handler says, like fs.SkipDir
+var NoChange = errors.New("nothing to change")
 
 // Refusal is the error by which a handler declines a mutation. It travels to the caller as it is, also to another
 // machine; every other error of a handler is a bug and reaches the caller as CodeInternal without its text.
@@ -59,8 +61,8 @@ func NewMutationRegistry[S any]() *MutationRegistry[S] {
 
 // Register adds the mutation type M under name. The handler is pure: it looks at nothing but its arguments, checks
 // everything first and then changes the state, or returns an error and changes nothing. It may keep parts of the
-// mutation and must not change it. Register panics when name or M is registered already: that is a mistake
-// in the program, to be seen when it starts.
+// mutation and must not change it. Register panics when name or M is registered already, or name is "" or "NoChange",
+// which the grain itself uses: mistakes in the program, to be seen when it starts.
 func Register[S, M any](r *MutationRegistry[S], name string, handler func(*S, *M, Meta) error) {
 	t := reflect.TypeFor[*M]()
 	if _, taken := r.byName[name]; taken || name == "" || name == typeNoChange {

@@ -14,10 +14,25 @@ func (g *grain[S]) answer(q *Query) *Reply {
 		_, reply.Replayed = g.keys[hashKey(q.Key)]
 	}
 	if !q.Minimal && reply.Refusal == nil {
-		reply.View = g.cfg.View(nil, g.state, g.info)
+		reply.View = g.view()
 	}
 	return reply
 }
+
+// view renders the state. While a commit is on its way all who ask wait for it with the same bytes.
+func (g *grain[S]) view() []byte {
+	if g.queue.Load() == 0 {
+		g.shared = nil
+		return g.cfg.View(nil, g.state, g.info)
+	}
+	if g.shared == nil {
+		g.shared = g.cfg.View(nil, g.state, g.info)
+	}
+	return g.shared
+}
+
+// maxWaitingBytes bounds the answers of one activation that wait for the disk: a large cart has large answers.
+const maxWaitingBytes = 64 << 20
 
 // submit applies a command and queues its commit. The log answers it, when it is decided.
 func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Command) {
@@ -31,6 +46,8 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 		return
 	}
 	f := &flight{waiting: []waiter{{to: to, reply: reply, wrote: true}}}
+	size := int64(len(reply.View))
+	g.waiting.Add(size)
 	want := g.info.Version - uint64(len(batch))
 	g.last = f
 	g.queue.Add(1)
@@ -39,11 +56,13 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 		if err != nil {
 			// Before anybody hears of it: what they send next must find another activation.
 			if g.lost.CompareAndSwap(false, true) {
+				g.cfg.Logger.Error("commit", "kind", g.cfg.Kind, "id", g.id, "err", err)
 				root.Stop(self)
 			}
 			g.cfg.Observer.CommitFailed(g.cfg.Kind, g.id, err)
 		}
 		g.queue.Add(-1)
+		g.waiting.Add(-size)
 		f.decide(root, err)
 	})
 }
@@ -76,7 +95,7 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 		return reply
 	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
 		return refuse(CodeUnavailable, "the request waited too long and was not applied")
-	case g.queue.Load() >= int64(g.cfg.MaxInFlight):
+	case g.queue.Load() >= int64(g.cfg.MaxInFlight) || g.waiting.Load() > maxWaitingBytes:
 		return refuse(CodeUnavailable, "too many changes of this "+g.cfg.Kind+" wait for the disk")
 	}
 	if err := g.cfg.Log.Writable(); err != nil {
@@ -135,7 +154,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
 		g.keys[hashKey(cmd.Key)] = cmd.Request
 	}
-	g.state = state
+	g.state, g.shared = state, nil
 	if len(batch) > 0 {
 		g.info.Version += uint64(len(batch))
 		g.touch(now)
@@ -161,7 +180,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = name, payload
 	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
-	if err == nil || err == NoChange {
+	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
@@ -191,7 +210,7 @@ func (g *grain[S]) tell(ctx protoactor.Context, to *protoactor.PID, reply *Reply
 		ctx.Send(to, reply)
 		return
 	}
-	if decided, err := g.last.join(w); decided {
+	if now, err := g.last.join(&w, g.cfg.MaxQueued); now {
 		ctx.Send(to, w.answer(err))
 	}
 }

@@ -92,7 +92,6 @@ func TestLogCutAtAnyByteHasTheWholeCommitsBeforeIt(t *testing.T) {
 func TestFlippedByteNeverAltersAnEvent(t *testing.T) {
 	id := logtest.Stream(t, "c1")
 	content, evs := sample(t, id)
-	lastLine := bytes.LastIndexByte(content[:len(content)-1], '\n') // hit from its newline before on, it looks torn, and its commit is cut
 	dir := t.TempDir()
 	m := newMetrics()
 	l := mustOpen(t, dir, Options{Durability: SyncNever, Metrics: m})
@@ -113,9 +112,11 @@ func TestFlippedByteNeverAltersAnEvent(t *testing.T) {
 				}
 			}
 			switch damaged := len(got) - len(sound); {
-			case n >= lastLine && (damaged != 0 || diffEvents(evs[:len(evs)-2], got) != ""):
-				t.Fatalf("byte %d ^ %#x, in the last line: got %d events, %d damaged; want the commits before", n, bit, len(got), damaged)
-			case n < lastLine && (damaged == 0 || len(sound) < len(evs)-2):
+			case n == len(content)-1: // without its newline the last line looks torn, and its commit is cut
+				if damaged != 0 || diffEvents(evs[:len(evs)-2], got) != "" {
+					t.Fatalf("byte %d ^ %#x, the last newline: got %d events, %d damaged; want the commits before", n, bit, len(got), damaged)
+				}
+			case damaged == 0 || len(sound) < len(evs)-2:
 				t.Fatalf("byte %d ^ %#x: got %d events, %d damaged; want damage, and all but the lines hit", n, bit, len(sound), damaged)
 			}
 		}
@@ -204,11 +205,13 @@ func TestLineOverTheLimitIsDamage(t *testing.T) {
 		if got := logtest.ReadAll(t, l, id); len(got) != len(evs)+1 || !got[1].Damaged {
 			t.Errorf("%d bytes: got %d events, want %d and one damaged", size, len(got), len(evs))
 		}
-		for _, end := range [][]byte{long, long[:size]} { // at the end it is a torn tail
-			plant(t, dir, id, slices.Concat(content, end))
-			if diff := diffEvents(evs, logtest.ReadAll(t, l, id)); diff != "" {
-				t.Errorf("%d bytes at the end (-want +got):\n%s", size, diff)
-			}
+		plant(t, dir, id, slices.Concat(content, long))
+		if got := logtest.ReadAll(t, l, id); len(got) != len(evs)+1 || !got[len(evs)].Damaged {
+			t.Errorf("%d bytes at the end: got %d events, want %d and one damaged", size, len(got), len(evs))
+		}
+		plant(t, dir, id, slices.Concat(content, long[:size])) // without its newline it is a torn tail
+		if diff := diffEvents(evs, logtest.ReadAll(t, l, id)); diff != "" {
+			t.Errorf("%d bytes of a torn line (-want +got):\n%s", size, diff)
 		}
 	}
 }
@@ -234,21 +237,51 @@ func TestLongestLineComesBack(t *testing.T) {
 	}
 }
 
-func TestFileOfNothingButRubbishIsSetAside(t *testing.T) {
+func TestZerosLeftByAPowerFailureAreSetAside(t *testing.T) {
 	id := logtest.Stream(t, "c1")
-	for name, content := range map[string][]byte{
-		"zeros":    make([]byte, 200<<10),
-		"newlines": bytes.Repeat([]byte("\n"), 200<<10),
-		"text":     bytes.Repeat([]byte("not a log\n"), 20<<10),
+	dir := t.TempDir()
+	plant(t, dir, id, make([]byte, 200<<10))
+	l := mustOpen(t, dir, Options{})
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, 0, logtest.Event(1))
+	act.Release()
+	if got := logtest.ReadAll(t, l, id); len(got) != 1 {
+		t.Errorf("got %d events, want 1", len(got))
+	}
+}
+
+// Whole lines that do not check out were acknowledged, or are somebody's: they are told and stay, each counts as a
+// version, and the stream goes on behind them, however often it is activated.
+func TestDamageAtTheEndIsKeptAndTheStreamGoesOn(t *testing.T) {
+	id := logtest.Stream(t, "c1")
+	content, _ := sample(t, id)
+	ls := lines(content)
+	main := bytes.Join(ls[:4], nil) // versions 1 to 4
+	for name, end := range map[string][]byte{
+		"flipped byte":         append([]byte("x"), ls[4]...),
+		"last line twice":      ls[3],
+		"line out of order":    ls[0],
+		"unknown field":        append(signed(strings.Replace(soundBody, `"v":1`, `"v":1,"new":1`, 1)), '\n'),
+		"line ends of Windows": bytes.ReplaceAll(ls[4], []byte("\n"), []byte("\r\n")),
+		"text":                 []byte("not a log\n"),
 	} {
 		dir := t.TempDir()
-		plant(t, dir, id, content)
+		file := slices.Concat(main, end)
+		plant(t, dir, id, file)
 		l := mustOpen(t, dir, Options{})
-		act := logtest.Activate(t, l, id)
-		logtest.MustAppend(t, act, 0, logtest.Event(1))
-		act.Release()
-		if got := logtest.ReadAll(t, l, id); len(got) != 1 {
-			t.Errorf("%s: got %d events, want 1", name, len(got))
+		head := uint64(5) // the damaged line has 5
+		for range 3 {
+			act := logtest.Activate(t, l, id) // replays
+			logtest.MustAppend(t, act, head, logtest.Event(1))
+			head++
+			act.Release()
+		}
+		got := logtest.ReadAll(t, l, id)
+		if last := got[len(got)-1]; last.Version != head || last.Damaged || !got[4].Damaged || got[4].Version != 5 {
+			t.Errorf("%s: got %d events, the last at version %d, want damage at 5 and the last at %d", name, len(got), last.Version, head)
+		}
+		if kept := mustRead(t, logPath(dir, id)); !bytes.HasPrefix(kept, file) {
+			t.Errorf("%s: the file was cut", name)
 		}
 	}
 }

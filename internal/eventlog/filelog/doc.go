@@ -40,12 +40,12 @@
 // acknowledged: it is cut off and kept in quarantine/. A bad frame with a sound one behind it is damage to acknowledged
 // data: Open returns an error that wraps eventlog.ErrCorrupt and says where.
 //
-// A file without journal, of a former version or after a checkpoint, is synced before anything of it is shown. An end
-// that does not check out, or a commit without its last line, is copied to quarantine/ and cut off by Activate; Read
-// stops before it. A damaged line with a sound one behind it is yielded as a damaged event, and the rest is served.
-// (One exception has to be known: damage to the very last commit of a file, after a checkpoint, looks like a torn
-// tail. It is cut, kept in quarantine/ and counted. So does damage to the last frame of the journal, as long as the
-// streams' files do not have its lines.)
+// What is not covered by the journal any more is synced, with the directories that lead to it, before anything of it is
+// shown. What an append that was cut short leaves there, a last line without its newline or a commit without its last
+// line, was never acknowledged: Activate copies it to quarantine/ and cuts it off; Read stops before it. A whole line
+// that does not check out is damage to acknowledged data, wherever it stands: it stays, it is yielded as a damaged event
+// that has a version of its own, and the rest is served. (One exception has to be known: damage to the last frame of the
+// journal looks like a torn end as long as the streams' files do not have its lines.)
 //
 // The first failing write, sync, close, mkdir, rename or truncate ends the log's life: what waits is told
 // eventlog.ErrOutcomeUnknown, and nothing more is accepted until the log is opened anew. A full disk that is noticed

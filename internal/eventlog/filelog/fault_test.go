@@ -300,29 +300,40 @@ func TestNewFileIsOnStableStorageWithItsDirectories(t *testing.T) {
 func TestFileOfAFormerProcessIsSyncedBeforeItIsShown(t *testing.T) {
 	id := logtest.Stream(t, "c1")
 	content, _ := sample(t, id)
-	for _, claim := range []bool{false, true} {
-		dir := t.TempDir()
-		plant(t, dir, id, content)
-		fs := errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
-			if c.Op == "Datasync" {
-				return syscall.EIO
-			}
-			return nil
-		})
-		l := mustOpen(t, dir, Options{FS: fs})
-		if claim {
-			if _, err := l.Activate(t.Context(), id); !errors.Is(err, syscall.EIO) {
-				t.Errorf("Activate: got %v, want EIO", err)
-			}
-		} else {
-			for ev, err := range l.Read(t.Context(), id) {
-				if !errors.Is(err, syscall.EIO) {
-					t.Errorf("Read: got %+v, %v; want EIO", ev, err)
+	dirName := newStream(id).dir
+	for _, failing := range []struct{ op, path string }{{"Datasync", newStream(id).path}, {"SyncDir", dirName}, {"SyncDir", kindDir(id.Kind())}} {
+		for _, claim := range []bool{false, true} {
+			dir := t.TempDir()
+			plant(t, dir, id, content)
+			fs := errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+				if c.Op == failing.op && c.Name == failing.path {
+					return syscall.EIO
 				}
+				return nil
+			})
+			l := mustOpen(t, dir, Options{FS: fs})
+			read := func() error {
+				if claim {
+					act, err := l.Activate(t.Context(), id)
+					if err == nil {
+						act.Release()
+					}
+					return err
+				}
+				for _, err := range l.Read(t.Context(), id) {
+					return err
+				}
+				return nil
 			}
-		}
-		if l.Cause() == nil {
-			t.Error("Cause: got nil, want the failed sync")
+			if err := read(); !errors.Is(err, syscall.EIO) {
+				t.Errorf("%v fails: got %v, want EIO", failing, err)
+			}
+			if l.Cause() == nil {
+				t.Errorf("%v fails: Cause is nil, want the failed sync", failing)
+			}
+			if err := read(); !errors.Is(err, eventlog.ErrFailed) {
+				t.Errorf("%v failed: the next read got %v, want ErrFailed", failing, err)
+			}
 		}
 	}
 }

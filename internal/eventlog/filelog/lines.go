@@ -107,9 +107,10 @@ type tail struct {
 	epoch uint64 // of that line; 0 if there is none, or an old one
 }
 
-// findTail looks for the end of the last whole commit in the first size bytes of f: behind it there are only lines
-// that do not check out or whose commit is not complete. As a rule that is the last line, found with one read;
-// otherwise the log is read from the beginning.
+// findTail looks for the end of what may be kept of the first size bytes of f. Only what an append that was cut short
+// leaves is torn: a last piece without its newline, and lines before it whose commit is not complete. A whole line that
+// does not check out is damage to what was acknowledged, wherever it stands: it stays, and is told at replay.
+// As a rule the last line is sound, found with one read; otherwise the log is read from the beginning.
 func findTail(f io.ReaderAt, size int64, maxLine int) (tail, error) {
 	if size == 0 {
 		return tail{}, nil
@@ -128,7 +129,7 @@ func findTail(f io.ReaderAt, size int64, maxLine int) (tail, error) {
 	if last := len(block) - 1; block[last] == '\n' {
 		from := bytes.LastIndexByte(block[:last], '\n') + 1
 		if from > 0 || int64(len(block)) == size {
-			if ends, epoch := commitEnd(&dec, block[from:last], &ev); ends {
+			if sound, epoch := soundLine(&dec, block[from:last], &ev); sound && !ev.More {
 				return tail{size, epoch}, nil
 			}
 		}
@@ -142,25 +143,28 @@ func findTail(f io.ReaderAt, size int64, maxLine int) (tail, error) {
 		if err != nil {
 			return tail{}, err
 		}
-		if !line.whole || line.text == nil {
-			continue
+		if !line.whole {
+			continue // torn
 		}
-		if ends, epoch := commitEnd(&dec, line.text, &ev); ends {
+		sound, epoch := false, uint64(0)
+		if line.text != nil {
+			sound, epoch = soundLine(&dec, line.text, &ev)
+		}
+		if !sound || !ev.More {
 			t = tail{line.end, max(t.epoch, epoch)}
 		}
 	}
 }
 
-// commitEnd reports whether a line is sound and the last of its commit. One of a newer format is: whatever it says,
-// it is not to be cut off.
-func commitEnd(dec *decoder, line []byte, ev *eventlog.Event) (ends bool, epoch uint64) {
-	switch err := dec.decode(line, ev); {
-	case errors.Is(err, ErrNewerFormat):
+// soundLine reports whether a line checks out; ev.More tells then whether its commit goes on. One of a newer format
+// does: whatever it says, it is not to be cut off.
+func soundLine(dec *decoder, line []byte, ev *eventlog.Event) (sound bool, epoch uint64) {
+	err := dec.decode(line, ev)
+	if errors.Is(err, ErrNewerFormat) {
+		ev.More = false
 		return true, 0
-	case err != nil:
-		return false, 0
 	}
-	return !ev.More, ev.Epoch
+	return err == nil, ev.Epoch
 }
 
 // openLog opens the log of a stream for reading. A missing one is nil without an error.

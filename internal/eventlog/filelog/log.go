@@ -40,7 +40,7 @@ type Log struct {
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
 	epoch   uint64              // the largest one given out or seen
-	dirs    map[string]struct{} // directories that are on stable storage
+	dirs    map[string]struct{} // directories that are on stable storage; with a slash at the end: and the names in them
 
 	qmu    sync.Mutex // guards the following; may be taken while a stream's mutex is held
 	work   sync.Cond  // on qmu: ready or closed has changed
@@ -191,7 +191,25 @@ func (l *Log) ensureDir(dir string) error {
 		return err
 	}
 	l.mu.Lock()
-	l.dirs[dir] = struct{}{} // at most 257 for each kind
+	l.dirs[dir] = struct{}{} // at most 257 for each kind, and as many with a slash
+	l.mu.Unlock()
+	return nil
+}
+
+// syncNames brings the names in dir to stable storage, once per process, with those of the directories above it.
+func (l *Log) syncNames(dir string) error {
+	names := dir + "/" // beside dir itself, which ensureDir has in the map
+	l.mu.Lock()
+	_, done := l.dirs[names]
+	l.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := errors.Join(l.ensureDir(dir), l.syncDir(dir)); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.dirs[names] = struct{}{}
 	l.mu.Unlock()
 	return nil
 }

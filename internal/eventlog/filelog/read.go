@@ -62,7 +62,7 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, erro
 	end := s.durableEnd()
 	if end < 0 {
 		var t tail
-		if t, err = l.soundPart(f, size); err != nil {
+		if t, err = l.soundPart(s, f, size); err != nil {
 			return nil, 0, errors.Join(err, f.Close())
 		}
 		end = t.end
@@ -70,11 +70,15 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, erro
 	return f, end, nil
 }
 
-// soundPart finds the end of the last whole commit of a file that this process has not looked at. It syncs first:
-// a process that ended between write and sync leaves lines that are only in the page cache.
-func (l *Log) soundPart(f vfs.File, size int64) (tail, error) {
+// soundPart finds the end of what may be shown of a file that this process has not looked at. It syncs first, the file
+// and the directories that lead to it: a process that ended before it could sync leaves lines, or names, that are only
+// in the page cache.
+func (l *Log) soundPart(s *stream, f vfs.File, size int64) (tail, error) {
 	if size > 0 && l.opts.Durability != SyncNever {
-		if err := f.Datasync(); err != nil {
+		if cause := l.Cause(); cause != nil { // a sync that succeeds after one that failed proves nothing
+			return tail{}, fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
+		}
+		if err := errors.Join(f.Datasync(), l.syncNames(s.dir)); err != nil {
 			l.fail(err)
 			return tail{}, err
 		}

@@ -19,6 +19,7 @@ type replayer struct {
 	heads   map[string]uint64 // versions of the other branches; nil when there are none
 	branch  string            // of the last sound line: where damage is guessed to belong
 	lost    uint64            // damaged lines that may explain a gap in the versions
+	since   uint64            // damaged lines behind the last sound one: each counts as a version
 	damaged func(at int64, why error)
 	fenced  func() error // asked before each event; nil when nobody can be
 }
@@ -59,6 +60,8 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 		}
 		line, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
+			// What comes next must not take the number of a line that was there.
+			r.setHead(r.branch, r.head(r.branch)+r.since)
 			return true
 		}
 		if err != nil {
@@ -70,7 +73,8 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 			return fail(err)
 		case err != nil:
 			r.lost++
-			if !r.yieldDamage(line.start, err, r.head(r.branch)+r.lost, yield) {
+			r.since++
+			if !r.yieldDamage(line.start, err, r.head(r.branch)+r.since, yield) {
 				return false
 			}
 			continue
@@ -86,6 +90,7 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 			}
 		}
 		r.lost -= min(gap, r.lost)
+		r.since = 0
 		r.branch = ev.Branch
 		r.setHead(ev.Branch, ev.Version)
 		if !yield(ev, nil) {

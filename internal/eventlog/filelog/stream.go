@@ -183,7 +183,7 @@ func (l *Log) recover(ctx context.Context, s *stream) error {
 	}
 	t := tail{}
 	if f != nil {
-		t, err = l.soundPart(f, size)
+		t, err = l.soundPart(s, f, size)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}

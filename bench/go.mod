@@ -1,0 +1,3 @@
+module cartd/bench
+
+go 1.26.0
