@@ -66,6 +66,7 @@ func BenchmarkReplay(b *testing.B) {
 	act := logtest.Activate(b, l, id)
 	logtest.MustAppend(b, act, 0, logtest.Events(events)...)
 	act.Release()
+	logtest.ReadAll(b, l, id) // the file is written behind the answer
 	content := mustRead(b, logPath(dir, id))
 	b.Run("events=10000/decode=own", func(b *testing.B) {
 		b.SetBytes(int64(len(content)))

@@ -89,6 +89,7 @@ func TestFilesAreCountedAtOpenAndWhenMade(t *testing.T) {
 	if n := value(t, m.Appends); n != 3 {
 		t.Errorf("got %v events counted, want 3", n)
 	}
+	mustClose(t, l) // the file is written behind the answer
 	size := len(mustRead(t, logPath(dir, logtest.Stream(t, "new"))))
 	if n := value(t, m.BytesWritten); n != float64(size) {
 		t.Errorf("got %v bytes counted, want %d", n, size)

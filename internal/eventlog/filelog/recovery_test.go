@@ -1,0 +1,203 @@
+package filelog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs/errfs"
+	"cartd/internal/eventlog/logtest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestPositionsAreDenseOverAllStreams: receipts, what is read and the lines in the files agree.
+func TestPositionsAreDenseOverAllStreams(t *testing.T) {
+	const writers, commits = 64, 20
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{SegmentBytes: 32 << 10, OpenFiles: 8})
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex // guards told
+		told = make(map[uint64]string)
+	)
+	for i := range writers {
+		wg.Go(func() {
+			act := logtest.Activate(t, l, logtest.Stream(t, fmt.Sprintf("c%d", i)))
+			defer act.Release()
+			for n := range commits {
+				evs := logtest.Events(n%3 + 1)
+				head := uint64(n/3*6 + []int{0, 1, 3}[n%3])
+				r, err := logtest.Append(act, head, evs...)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for j := range evs {
+					told[r.Position-uint64(len(evs)-1-j)] = evs[j].ID.String()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for p := range len(told) {
+		if told[uint64(p+1)] == "" {
+			t.Errorf("position %d of %d is told to nobody", p+1, len(told))
+		}
+	}
+	for i := range writers {
+		id := logtest.Stream(t, fmt.Sprintf("c%d", i))
+		evs := logtest.ReadAll(t, l, id)
+		var file []byte
+		for j := range evs {
+			if told[evs[j].Position] != evs[j].ID.String() {
+				t.Errorf("%s version %d: got position %d, which was told for %s", id, evs[j].Version, evs[j].Position, told[evs[j].Position])
+			}
+			file = lineOf(file, &evs[j])
+		}
+		if !bytes.Equal(mustRead(t, logPath(dir, id)), file) {
+			t.Errorf("%s: its file does not hold the lines of its events", id)
+		}
+	}
+}
+
+// killed returns a directory as kill -9 leaves it before the first checkpoint, and what it holds.
+func killed(t *testing.T) (dir string, want map[eventlog.StreamID][]eventlog.Event) {
+	t.Helper()
+	running := t.TempDir()
+	l := mustOpen(t, running, Options{SegmentBytes: 256 << 10})
+	want = make(map[eventlog.StreamID][]eventlog.Event)
+	for i := range 5 {
+		id := logtest.Stream(t, fmt.Sprintf("c%d", i))
+		act := logtest.Activate(t, l, id)
+		for n := range 10 {
+			logtest.MustAppend(t, act, uint64(2*n), logtest.Events(2)...)
+		}
+		act.Release()
+		want[id] = logtest.ReadAll(t, l, id)
+	}
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(running)); err != nil {
+		t.Fatal(err)
+	}
+	return dir, want
+}
+
+func TestFilesAreCompletedFromTheJournal(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"as they are": func(string) error { return nil },
+		"removed":     os.Remove,
+		"emptied":     func(path string) error { return os.Truncate(path, 0) },
+		"cut":         func(path string) error { return os.Truncate(path, 700) },
+		"garbage at the end": func(path string) error {
+			b, err := os.ReadFile(path)
+			return errors.Join(err, os.WriteFile(path, append(b, "{\"v\":1,\"po"...), 0o640))
+		},
+		"a hole": func(path string) error {
+			b, err := os.ReadFile(path)
+			clear(b[300:900])
+			return errors.Join(err, os.WriteFile(path, b, 0o640))
+		},
+	} {
+		dir, want := killed(t)
+		for id := range want {
+			if err := spoil(logPath(dir, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := mustOpen(t, dir, Options{})
+		for id, evs := range want {
+			if diff := diffEvents(evs, logtest.ReadAll(t, l, id)); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", name, id, diff)
+			}
+		}
+		act := logtest.Activate(t, l, logtest.Stream(t, "c0"))
+		if r := logtest.MustAppend(t, act, 20, logtest.Event(1)); r.Position != 101 {
+			t.Errorf("%s: next event is at position %d, want 101", name, r.Position)
+		}
+		act.Release()
+		checkEntries(t, l)
+	}
+}
+
+func TestDamagedFrameWithASoundOneBehindItRefusesToStart(t *testing.T) {
+	dir, _ := killed(t)
+	path := filepath.Join(dir, "journal", "00000000000000000001.wal")
+	b := mustRead(t, path)
+	b[100] ^= 1
+	if err := os.WriteFile(path, b, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(dir, Options{})
+	if !errors.Is(err, eventlog.ErrCorrupt) {
+		t.Fatalf("got %v, want ErrCorrupt", err)
+	}
+	for _, part := range []string{"journal/00000000000000000001.wal", "byte 48", "cartd repair " + dir + " --yes"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not name %q", err, part)
+		}
+	}
+	if diff := cmp.Diff(b, mustRead(t, path)); diff != "" {
+		t.Error("the damaged segment was changed")
+	}
+}
+
+func TestPositionsGoOnWithoutTheJournal(t *testing.T) {
+	id := logtest.Stream(t, "c1")
+	content, evs := sample(t, id)
+	dir := t.TempDir()
+	plant(t, dir, id, content)
+	l := mustOpen(t, dir, Options{})
+	act := logtest.Activate(t, l, id)
+	defer act.Release()
+	if r := logtest.MustAppend(t, act, 12, logtest.Event(1)); r.Position != uint64(len(evs)+1) {
+		t.Errorf("got position %d, want %d", r.Position, len(evs)+1)
+	}
+}
+
+// TestNoRoomForASegmentRefusesAppends: the log goes on when there is room again.
+func TestNoRoomForASegmentRefusesAppends(t *testing.T) {
+	dir := t.TempDir()
+	var (
+		mu   sync.Mutex // guards full
+		full = true
+	)
+	fs := errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if full && c.Op == "WriteAt" && strings.HasPrefix(c.Name, "journal/1") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	m := newMetrics()
+	l := mustOpen(t, dir, Options{FS: fs, Metrics: m})
+	act := logtest.Activate(t, l, logtest.Stream(t, "c1"))
+	defer act.Release()
+	for l.Writable() == nil { // Open has looked already; a goroutine says so soon
+		runtime.Gosched()
+	}
+	if _, err := logtest.Append(act, 0, logtest.Event(1)); !errors.Is(err, eventlog.ErrLowSpace) {
+		t.Errorf("append without room: got %v, want ErrLowSpace", err)
+	}
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	for l.Writable() != nil {
+		runtime.Gosched()
+	}
+	logtest.MustAppend(t, act, 0, logtest.Event(1))
+	if err := l.Cause(); err != nil {
+		t.Errorf("Cause: got %v, want nil", err)
+	}
+}
