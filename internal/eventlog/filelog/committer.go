@@ -128,6 +128,7 @@ func (l *Log) commit(frame *journal.Builder, shares []share) {
 	}
 	if err == nil && frame.Count > 0 {
 		l.publish(frame, shares)
+		l.flushFew(shares)
 	}
 	for i := range shares {
 		sh := &shares[i]
@@ -178,6 +179,23 @@ func (l *Log) publish(frame *journal.Builder, shares []share) {
 	m.Frames.Inc()
 	m.FrameEvents.Observe(float64(frame.Count))
 	m.JournalBytes.Set(float64(l.journal.Bytes()))
+}
+
+// fewStreams is how many files are written before their appends are answered, and not behind.
+const fewStreams = 4
+
+// flushFew writes the lines of a frame of few streams to their files at once: when there is little to do, whoever was
+// answered and looks into the file finds what was answered. A file that is in use is left to the write behind.
+func (l *Log) flushFew(shares []share) {
+	if len(shares) > fewStreams {
+		return
+	}
+	for i := range shares {
+		if s := shares[i].s; len(shares[i].b.ends) > 0 && s.wmu.TryLock() {
+			_ = l.flushLocked(s) // the events are in the journal; the log has failed
+			s.wmu.Unlock()
+		}
+	}
 }
 
 // tell answers the appends of the share in order.

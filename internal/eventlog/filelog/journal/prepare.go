@@ -30,33 +30,42 @@ func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, ErrNoRoom)
 }
 
-// prepareAll keeps one segment prepared until Close. p is the first one, unless err says that there is no room.
-func (w *Writer) prepareAll(p prepared, err error) {
+// prepareAll keeps a segment prepared until Close, beside those that are ready from the start; err says why there are
+// no more of them.
+func (w *Writer) prepareAll(ready []prepared, err error) {
 	defer close(w.prepared)
 	for {
-		for retry := firstRetry; noSpace(err); retry = min(2*retry, lastRetry) {
-			w.starved(true)
-			select {
-			case <-w.quit:
+		for retry := firstRetry; len(ready) == 0; {
+			var p prepared
+			if err == nil {
+				p, err = w.prepare()
+			}
+			switch {
+			case err == nil:
+				ready = append(ready, p)
+				w.starved(false)
+			case noSpace(err):
+				w.starved(true)
+				select {
+				case <-w.quit:
+					return
+				case <-time.After(retry):
+				}
+				retry, err = min(2*retry, lastRetry), nil
+			default:
+				if w.opts.Failed != nil {
+					w.opts.Failed(err)
+				}
 				return
-			case <-time.After(retry):
 			}
-			p, err = w.prepare()
 		}
-		if err != nil {
-			if w.opts.Failed != nil {
-				w.opts.Failed(err)
-			}
-			return
-		}
-		w.starved(false)
 		select {
-		case w.prepared <- p:
+		case w.prepared <- ready[0]:
+			ready = ready[1:]
 		case <-w.stop:
-			w.unused = p
+			w.unused = ready
 			return
 		}
-		p, err = w.prepare()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"cartd/internal/eventlog/filelog/vfs"
@@ -43,7 +44,7 @@ type Writer struct {
 	off   int
 
 	prepared chan prepared // without capacity: who prepares waits until it is taken; closed when there will be none
-	unused   prepared      // of the goroutine that prepares, until it has ended
+	unused   []prepared    // of the goroutine that prepares, until it has ended
 	quit     chan struct{} // closed by GiveUp
 	stop     chan struct{} // closed by Close
 	giveUp   sync.Once
@@ -62,16 +63,36 @@ type segment struct {
 	last  uint64 // number of its last frame
 }
 
-// Open begins to write behind state, with state.Run as the run. It prepares the first segment before it returns,
-// unless there is no room. Close releases what it holds.
+// leastSegment is how small a segment gets where no larger file may be made.
+const leastSegment = 4 << 10
+
+// Open begins to write behind state, with state.Run as the run. It prepares two segments before it returns, so that
+// nothing is written behind the caller's back until the first is full; fewer if there is no room, and smaller ones if
+// the process may not make such large files (EFBIG, see setrlimit(2)). Close releases what it holds.
 func Open(tree vfs.FS, dir string, state State, opts Options) (*Writer, error) {
 	w := &Writer{tree: tree, dir: dir, opts: opts, seed: state.ID.seed(), state: state,
 		prepared: make(chan prepared), quit: make(chan struct{}), stop: make(chan struct{})}
-	p, err := w.prepare()
+	var (
+		ready []prepared
+		err   error
+	)
+	for len(ready) < 2 && err == nil {
+		var p prepared
+		switch p, err = w.prepare(); {
+		case err == nil:
+			ready = append(ready, p)
+		case errors.Is(err, syscall.EFBIG) && len(ready) == 0 && w.opts.SegmentBytes >= 2*leastSegment:
+			w.opts.SegmentBytes /= 2
+			err = nil
+		}
+	}
 	if err != nil && !noSpace(err) {
+		for _, p := range ready {
+			err = errors.Join(err, p.file.Close())
+		}
 		return nil, err
 	}
-	w.wg.Go(func() { w.prepareAll(p, err) })
+	w.wg.Go(func() { w.prepareAll(ready, err) })
 	return w, nil
 }
 
@@ -233,7 +254,7 @@ func (w *Writer) Close() error {
 	close(w.stop)
 	w.wg.Wait()
 	var errs []error
-	if p := w.unused; p.file != nil {
+	for _, p := range w.unused {
 		errs = append(errs, p.file.Close(), w.tree.Remove(p.name))
 	}
 	if w.file != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -102,9 +103,7 @@ func (f *FS) Crash(hook func(), lose func() bool, torn func(n int) int) *FS {
 			return c
 		}
 		names := make(map[string]*node)
-		for name, child := range n.kept {
-			names[name] = child
-		}
+		maps.Copy(names, n.kept)
 		for _, m := range n.moves {
 			if !lose() {
 				apply(names, m)
