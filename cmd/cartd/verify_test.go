@@ -1,0 +1,84 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cartd/internal/eventlog/filelog"
+	"cartd/internal/eventlog/logtest"
+)
+
+// cartdCmd runs the command to its end and returns its exit code.
+func cartdCmd(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	c := run(t, nil, args...)
+	select {
+	case <-c.exited:
+	case <-time.After(patience):
+		t.Fatalf("cartd %q has not ended", args)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stdout.String(), strings.Join(c.lines, "\n"), c.cmd.ProcessState.ExitCode()
+}
+
+// storedCart makes a data directory with a cart of three events, and returns it with the path of the cart's file.
+func storedCart(t *testing.T) (dir, path string) {
+	t.Helper()
+	dir = t.TempDir()
+	l, err := filelog.Open(dir, filelog.Options{SegmentBytes: 8 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	act := logtest.Activate(t, l, logtest.Stream(t, "c1"))
+	for i := range uint64(3) {
+		logtest.MustAppend(t, act, i, logtest.Event(int(i)))
+	}
+	act.Release()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "carts", "*", "c1.events.log"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got files %v, %v; want one", files, err)
+	}
+	return dir, files[0]
+}
+
+// flip changes one byte of a file.
+func flip(t *testing.T, path string, at int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[at] ^= 1
+	if err := os.WriteFile(path, b, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerifyExitCodes(t *testing.T) {
+	dir, path := storedCart(t)
+	if out, errs, code := cartdCmd(t, "verify", dir); code != 0 || !strings.Contains(out, "all is well") {
+		t.Errorf("clean: got exit code %d, %q, %q; want 0", code, out, errs)
+	}
+	flip(t, path, 60)
+	if out, errs, code := cartdCmd(t, "verify", dir); code != 1 || !strings.Contains(out, "c1.events.log:1 (byte 0): checksum") || !strings.Contains(out, "cartd repair "+dir+" --yes") {
+		t.Errorf("damaged: got exit code %d, %q, %q; want 1 with place and remedy", code, out, errs)
+	}
+	out, _, code := cartdCmd(t, "verify", "--json", dir)
+	var r filelog.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 1 || len(r.Faults) != 1 || r.Faults[0].Kind != filelog.BadChecksum {
+		t.Errorf("damaged, as JSON: got exit code %d, %v, %s", code, err, out)
+	}
+	if _, errs, code := cartdCmd(t, "verify", filepath.Join(dir, "none")); code != 2 || errs == "" {
+		t.Errorf("no directory: got exit code %d, %q; want 2", code, errs)
+	}
+}
