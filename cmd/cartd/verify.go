@@ -78,7 +78,7 @@ func remedy(kind filelog.Kind, dir string) string {
 	case filelog.NewerLine:
 		return "use the newer program that has written it"
 	case filelog.Torn:
-		return "the next start cuts it off and keeps a copy under quarantine/"
+		return "nothing that was acknowledged: the next use cuts it off and keeps a copy under quarantine/, as cartd repair does"
 	}
 	return fmt.Sprintf("stop the server, then: cartd repair %s --yes", dir)
 }

@@ -82,3 +82,24 @@ func TestVerifyExitCodes(t *testing.T) {
 		t.Errorf("no directory: got exit code %d, %q; want 2", code, errs)
 	}
 }
+
+func TestRepairNeedsYesAndThenMends(t *testing.T) {
+	dir, path := storedCart(t)
+	flip(t, path, 60)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := cartdCmd(t, "repair", dir); code != 1 || !strings.Contains(out, "checksum") || !strings.Contains(errs, "--yes") {
+		t.Errorf("without --yes: got exit code %d, %q, %q; want 1", code, out, errs)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Error("without --yes: the file was changed")
+	}
+	if out, errs, code := cartdCmd(t, "repair", dir, "--yes"); code != 0 || !strings.Contains(out, "restored from the journal") {
+		t.Errorf("got exit code %d, %q, %q; want 0", code, out, errs)
+	}
+	if out, errs, code := cartdCmd(t, "verify", dir); code != 0 {
+		t.Errorf("verify afterwards: got exit code %d, %q, %q; want 0", code, out, errs)
+	}
+}

@@ -35,6 +35,9 @@ type Finding struct {
 	Line   int    `json:"line,omitempty"` // from 1; 0 in files without lines
 	Kind   Kind   `json:"kind"`
 	Detail string `json:"detail"`
+
+	pos   uint64 // of PositionTwice
+	place string // of WrongPlace: where the file belongs
 }
 
 // Report is what [Verify] has seen. It lists at most 10,000 faults, and 100 of one file.
@@ -80,6 +83,7 @@ type checker struct {
 	paths   []string            // of the streams' files, sorted
 	seen    positionSet
 	second  bool // look, that is
+	alone   bool // the lock is ours
 
 	mu     sync.Mutex // guards the following
 	report *Report
@@ -302,7 +306,7 @@ func (c *checker) entry(kind eventlog.Kind, dir, name string) {
 		return
 	}
 	if want := newStream(id).path; want != path {
-		c.fault(Finding{File: path, Kind: WrongPlace, Detail: "nobody looks for it here: its place is " + want})
+		c.fault(Finding{File: path, Kind: WrongPlace, Detail: "nobody looks for it here: its place is " + want, place: want})
 		return
 	}
 	c.paths = append(c.paths, path)

@@ -51,14 +51,14 @@ func (c *checker) checkFile(ctx context.Context, path string) (sum fileSum, err 
 	found := 0
 	fault := func(offset int64, line int, kind Kind, detail string) {
 		if found++; found <= maxFileFindings {
-			c.fault(Finding{path, offset, line, kind, detail})
+			c.fault(Finding{File: path, Offset: offset, Line: line, Kind: kind, Detail: detail})
 		}
 	}
 	damaged := 0 // lines since the last sound one
 	err = in.run(ctx, func(p *piece) error {
 		if p.marker {
 			if damaged++; !c.second {
-				c.note(Finding{path, p.start, p.number, KnownDamage, fmt.Sprintf("stands for what could not be restored: %.200s", p.text)})
+				c.note(Finding{File: path, Offset: p.start, Line: p.number, Kind: KnownDamage, Detail: fmt.Sprintf("stands for what could not be restored: %.200s", p.text)})
 			}
 			return nil
 		}
@@ -165,9 +165,12 @@ func (c *checker) excuseTorn() error {
 	if !slices.ContainsFunc(c.report.Faults, func(f Finding) bool { return f.Kind == Torn }) {
 		return nil
 	}
-	held, err := c.tree.Held(lockName)
-	if err != nil {
-		return err
+	held := false
+	if !c.alone {
+		var err error
+		if held, err = c.tree.Held(lockName); err != nil {
+			return err
+		}
 	}
 	c.report.Faults = slices.DeleteFunc(c.report.Faults, func(f Finding) bool {
 		if f.Kind != Torn {
@@ -238,7 +241,8 @@ func (c *checker) places(ctx context.Context) (faults []Finding, err error) {
 		}
 		for _, p := range ps {
 			if len(ps) > 1 && p.path != owner[pos] && len(faults) < maxFindings {
-				faults = append(faults, Finding{p.path, p.start, p.line, PositionTwice, fmt.Sprintf("position %d is that of a line in %s", pos, owner[pos])})
+				faults = append(faults, Finding{File: p.path, Offset: p.start, Line: p.line, Kind: PositionTwice,
+					Detail: fmt.Sprintf("position %d is that of a line in %s", pos, owner[pos]), pos: pos})
 			}
 		}
 	}
