@@ -103,3 +103,24 @@ func TestRepairNeedsYesAndThenMends(t *testing.T) {
 		t.Errorf("verify afterwards: got exit code %d, %q, %q; want 0", code, out, errs)
 	}
 }
+
+func TestExportPrintsEventsAsTheAPIShowsThem(t *testing.T) {
+	dir, _ := storedCart(t)
+	out, errs, code := cartdCmd(t, "export", "--data", dir, "--cart", "c1")
+	if code != 0 {
+		t.Fatalf("got exit code %d, %q", code, errs)
+	}
+	dec := json.NewDecoder(strings.NewReader(out))
+	for i := range uint64(3) {
+		var ev exported
+		if err := dec.Decode(&ev); err != nil || ev.CartID != "c1" || ev.Branch != "main" || ev.Version != i+1 || ev.Position != i+1 || ev.Type != "AddItem" || len(ev.Payload) == 0 {
+			t.Errorf("event %d: got %+v, %v", i, ev, err)
+		}
+	}
+	if dec.More() {
+		t.Error("there is more than three events")
+	}
+	if _, errs, code := cartdCmd(t, "export", "--data", dir, "--cart", "none"); code != 1 || errs == "" {
+		t.Errorf("no such cart: got exit code %d, %q; want 1", code, errs)
+	}
+}

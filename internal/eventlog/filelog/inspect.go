@@ -74,6 +74,7 @@ type inspector struct {
 	damaged int   // lines behind the last usable one
 	number  int   // of lines
 	end     int64 // behind the last line of the last whole commit
+	endAt   int   // of the first record that is behind end
 	rest    []record
 }
 
@@ -103,7 +104,7 @@ func (in *inspector) run(ctx context.Context, visit func(*piece) error) error {
 		p := piece{rawLine: line, number: in.number}
 		in.look(&p)
 		if p.kind == NewerLine || !p.usable() || !p.ev.More {
-			in.end = line.end
+			in.end, in.endAt = line.end, in.at
 		}
 		if err := visit(&p); err != nil {
 			return err

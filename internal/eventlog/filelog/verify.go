@@ -79,8 +79,9 @@ type checker struct {
 	tree    *vfs.Dir
 	opts    CheckOptions
 	survey  *journal.Survey
-	records map[string][]record // by the path of the stream's file
-	paths   []string            // of the streams' files, sorted
+	records map[string][]record          // by the path of the stream's file
+	paths   []string                     // of the streams' files, sorted
+	streams map[string]eventlog.StreamID // by path; of an export
 	seen    positionSet
 	second  bool // look, that is
 	alone   bool // the lock is ours
