@@ -2,6 +2,9 @@
 //
 //	cartd serve   serve carts (also when no command is given)
 //	cartd load    replay an Online Retail CSV file through the REST API
+//	cartd verify  check everything that is stored, also while a server runs
+//	cartd repair  make a damaged data directory one that opens, keeping what is replaced
+//	cartd export  print the stored events as JSON lines
 //	cartd version print the version
 //
 // Every flag can be set by an environment variable CARTD_… of the same name.
@@ -9,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,6 +25,9 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve carts. The default command."`
 	Load    loadCmd    `cmd:"" help:"Replay an Online Retail CSV file through the REST API, a cart for each invoice."`
+	Verify  verifyCmd  `cmd:"" help:"Check everything that is stored. Changes nothing; a server may be running. Exit code 0: all is well, 1: something is wrong, 2: it could not look."`
+	Repair  repairCmd  `cmd:"" help:"Make a damaged data directory one that opens. What is replaced is kept under quarantine/. Exit code 0: all is well now, 1: it is not, or --yes is missing, 2: it could not look."`
+	Export  exportCmd  `cmd:"" help:"Print the stored events of all carts, or one, as JSON lines. A server may be running."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -44,10 +51,22 @@ func main() {
 	}()
 	ctx.BindTo(signals, (*context.Context)(nil))
 	if err := ctx.Run(); err != nil {
+		code := 1
+		if e, ok := errors.AsType[exitError](err); ok {
+			code = e.code
+		}
 		fmt.Fprintf(os.Stderr, "cartd: %v\n", err)
-		os.Exit(1)
+		os.Exit(code)
 	}
 }
+
+// exitError ends the process with a code of its own.
+type exitError struct {
+	code int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
 
 // version is set by the linker in releases.
 var version string

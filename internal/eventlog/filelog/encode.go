@@ -38,7 +38,11 @@ func appendLine(dst []byte, position uint64, fields []byte) []byte {
 		dst = append(dst, `,"pos":`...)
 		dst = strconv.AppendUint(dst, position, 10)
 	}
-	dst = append(dst, fields...)
+	return appendSum(append(dst, fields...), start)
+}
+
+// appendSum ends the line that begins at start with its checksum and a newline.
+func appendSum(dst []byte, start int) []byte {
 	sum := crc32.Checksum(dst[start:], castagnoli)
 	dst = append(dst, crcField...)
 	dst = appendHex(dst, uint64(sum), 8)

@@ -171,3 +171,6 @@ func findFrame(seed uint32, b []byte, least uint64) int {
 	}
 	return -1
 }
+
+func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

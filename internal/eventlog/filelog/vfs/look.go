@@ -1,0 +1,45 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// OpenExisting is [OpenDir] for a directory that is there; it makes nothing.
+func OpenExisting(path string) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	return &Dir{path: path, root: root}, nil
+}
+
+// Mode returns what name is, links not followed.
+func (d *Dir) Mode(name string) (fs.FileMode, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
+}
+
+// Held reports whether a process has the lock name. It asks by taking the lock, shared with others who ask, for an
+// instant: who opens the tree at that very moment is refused.
+func (d *Dir) Held(name string) (bool, error) {
+	path := filepath.Join(d.path, filepath.FromSlash(name))
+	if _, err := d.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryRLock()
+	return !free, errors.Join(err, lock.Close())
+}
