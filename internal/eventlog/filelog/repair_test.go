@@ -30,7 +30,7 @@ func lacking(want, got []eventlog.Event) (missing []eventlog.Event) {
 		w.Position = 0
 		if !slices.ContainsFunc(got, func(g eventlog.Event) bool {
 			g.Position, g.More = 0, w.More
-			return diffEvents([]eventlog.Event{w}, []eventlog.Event{g}) == ""
+			return g.ID == w.ID && g.Version == w.Version && diffEvents([]eventlog.Event{w}, []eventlog.Event{g}) == ""
 		}) {
 			missing = append(missing, w)
 		}
