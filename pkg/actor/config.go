@@ -30,6 +30,8 @@ type Config[S any] struct {
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
+	// Snapshots, if not nil, lets an activation begin with a snapshot of the state instead of the first event.
+	Snapshots *Codec[S]
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
 	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
@@ -53,7 +55,8 @@ type Config[S any] struct {
 type Observer interface {
 	Activated(kind string)
 	Passivated(kind string)
-	// Replayed is told of each replay: how long it took, how many events it had, and its error if it failed.
+	// Replayed is told of each replay: how long it took, how many events it read, those before a snapshot not among
+	// them, and its error if it failed.
 	Replayed(kind, id string, took time.Duration, events int, err error)
 	// EventSkipped is told of each event that a replay could not apply; err is ErrUnknownMutation or says what failed.
 	EventSkipped(kind, id string, ev Event, err error)

@@ -11,7 +11,7 @@ import (
 func (g *grain[S]) answer(q *Query) *Reply {
 	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
 	if q.Key != "" {
-		_, reply.Replayed = g.keys[hashKey(q.Key)]
+		_, reply.Replayed = g.keys.find(q.Key)
 	}
 	if !q.Minimal && reply.Refusal == nil {
 		reply.View = g.view()
@@ -65,12 +65,13 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 		g.waiting.Add(-size)
 		f.decide(root, err)
 	})
+	g.takeSnapshot()
 }
 
 // check answers a command that must not be applied; nil if it may.
 func (g *grain[S]) check(cmd *Command) *Reply {
 	if cmd.Key != "" {
-		if first, ok := g.keys[hashKey(cmd.Key)]; ok {
+		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
 				return &Reply{Version: g.info.Version, Refusal: Refuse(CodeKeyReused, "this idempotency key was used for another request")}
 			}
@@ -152,11 +153,13 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 	if cmd.Key != "" {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
-		g.keys[hashKey(cmd.Key)] = cmd.Request
+		g.keys.add(cmd.Key, cmd.Request)
 	}
 	g.state, g.shared = state, nil
 	if len(batch) > 0 {
 		g.info.Version += uint64(len(batch))
+		g.events += uint64(len(batch))
+		g.tail += uint64(len(batch))
 		g.touch(now)
 	}
 	reply.Version = g.info.Version

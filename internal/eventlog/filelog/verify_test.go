@@ -404,7 +404,7 @@ func TestVerifyWhileManyWriteFindsNothing(t *testing.T) {
 				return
 			}
 			defer act.Release()
-			for range act.Replay(t.Context()) {
+			for range act.Replay(t.Context(), nil) {
 				t.Error("a new stream has events")
 			}
 			for want := uint64(0); ctx.Err() == nil && want < 50_000; {
