@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"cartd/internal/idmap"
 )
 
 // Codec writes states into snapshots and reads them back.
@@ -38,8 +40,8 @@ func (g *grain[S]) snapshotDue() bool {
 //	8 bytes   version
 //	8 bytes   events
 //	2 × 8     times of the first and the last event, Unix milliseconds
-//	8 bytes   number of keys
-//	n × 24    the keys, as in keyring
+//	8 bytes   length of the next part
+//	…         the keys, as package idmap writes them
 //	rest      the state
 //
 // It has no checksum: the log has to see to it that what it gives back is what it got.
@@ -56,8 +58,8 @@ func (g *grain[S]) takeSnapshot() {
 	if !g.snapshotDue() {
 		return
 	}
-	g.keys.settle()
-	data := make([]byte, 0, snapshotHead+len(g.keys.sorted)+1024)
+	keys := g.keys.ids.Bytes()
+	data := make([]byte, 0, snapshotHead+len(keys)+1024)
 	data = append(data, snapshotLayout)
 	data = binary.LittleEndian.AppendUint32(data, g.cfg.Snapshots.Version)
 	damaged := byte(0)
@@ -65,10 +67,10 @@ func (g *grain[S]) takeSnapshot() {
 		damaged = 1
 	}
 	data = append(data, damaged)
-	for _, n := range [...]uint64{g.info.Version, g.events, uint64(g.info.Created.UnixMilli()), uint64(g.info.Updated.UnixMilli()), uint64(g.keys.len())} {
+	for _, n := range [...]uint64{g.info.Version, g.events, uint64(g.info.Created.UnixMilli()), uint64(g.info.Updated.UnixMilli()), uint64(len(keys))} {
 		data = binary.LittleEndian.AppendUint64(data, n)
 	}
-	data = append(data, g.keys.sorted...)
+	data = append(data, keys...)
 	g.claim.Snapshot(g.info.Version, g.cfg.Snapshots.Encode(data, g.state))
 	g.tail = 0
 }
@@ -83,22 +85,25 @@ func (g *grain[S]) load(data []byte) (state *S, err error) {
 		n[i] = binary.LittleEndian.Uint64(data[6+8*i:])
 	}
 	rest := data[snapshotHead:]
-	if n[4] > uint64(len(rest)/keyBytes) {
-		return nil, fmt.Errorf("snapshot has %d bytes for %d keys and the state", len(rest), n[4])
+	if n[4] > uint64(len(rest)) {
+		return nil, fmt.Errorf("snapshot has %d bytes of keys in %d", n[4], len(rest))
 	}
-	keys := rest[: n[4]*keyBytes : n[4]*keyBytes]
+	keys, err := idmap.Load[[1]uint64](rest[:n[4]:n[4]])
+	if err != nil {
+		return nil, fmt.Errorf("keys of snapshot: %w", err)
+	}
 	defer func() {
 		if r := recover(); r != nil { // as a handler that panics: the log is there
 			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
 			err = fmt.Errorf("decode snapshot: panic: %v", r)
 		}
 	}()
-	if state, err = g.cfg.Snapshots.Decode(rest[len(keys):]); err != nil {
+	if state, err = g.cfg.Snapshots.Decode(rest[n[4]:]); err != nil {
 		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
 	g.info = Info{ID: g.id, Version: n[0], Damaged: data[5] != 0,
 		Created: time.UnixMilli(int64(n[2])).UTC(), Updated: time.UnixMilli(int64(n[3])).UTC()}
 	g.events, g.tail = n[1], 0
-	g.keys = keyring{sorted: keys}
+	g.keys = keyring{keys}
 	return state, nil
 }

@@ -126,6 +126,7 @@ func TestOlderSnapshotServesWhenTheNewestDoesNot(t *testing.T) {
 		"cut":                func(b []byte) []byte { return b[:len(b)-1] },
 		"another layout":     func(b []byte) []byte { b[0]++; return b },
 		"more keys than fit": func(b []byte) []byte { b[45]++; return b },
+		"half a key":         func(b []byte) []byte { b[38]++; return b },
 		"head alone":         func(b []byte) []byte { return b[:46] },
 		"decoder panics":     func(b []byte) []byte { return append(b[:46], "[666,1]"...) },
 	} {
