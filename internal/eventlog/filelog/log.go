@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"strings"
@@ -29,13 +28,12 @@ type Log struct {
 	fs      vfs.FS
 	dir     string // for messages
 	lock    io.Closer
-	seed    maphash.Seed // of the sums that tell whether an event is the same one
 	space   space
 	failed  chan struct{} // closed by fail
 	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
 	wg      sync.WaitGroup
 
-	committing, writing sync.WaitGroup // the committer; those that write behind it
+	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
 
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
@@ -52,6 +50,7 @@ type Log struct {
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
+	snapshots   snapshots
 }
 
 // Open opens the log in dir, which is made if need be, and locks it for this process. It returns an error that
@@ -82,13 +81,14 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	}
 	l := &Log{
 		dir:  dir,
-		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(),
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock,
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
 	l.behind.work.L = &l.behind.mu
+	l.snapshots.work.L = &l.snapshots.mu
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
 	l.checkpoints.dirs = make(map[string]struct{})
@@ -96,6 +96,7 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	l.committing.Go(l.committer)
+	l.saving.Go(l.saver)
 	for range behindWriters {
 		l.writing.Go(l.writeBehind)
 	}
@@ -301,6 +302,8 @@ func (l *Log) Close() error {
 	l.qmu.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
+	l.snapshots.close()
+	l.saving.Wait()
 	close(l.stop)
 	l.wg.Wait()
 	l.behind.mu.Lock()

@@ -58,7 +58,7 @@ func (l *Log) openJournal() error {
 	if err := found.Remove(l.fs, journalDir, sync); err != nil {
 		return err
 	}
-	l.checkpoints.state = state
+	l.checkpoints.state, l.checkpoints.done = state, state.Position
 	opened := make(chan struct{})
 	l.journal, err = journal.Open(l.fs, journalDir, state, journal.Options{
 		SegmentBytes: l.opts.SegmentBytes, Sync: sync,
@@ -323,8 +323,7 @@ func (l *Log) scanTail(f io.ReaderAt, size, window int64, visit func(rawLine, *e
 		ev  eventlog.Event
 	)
 	for start := max(0, size-window); ; start = 0 {
-		r := newLineReader(f, size, l.opts.MaxLineBytes)
-		r.off, r.read = start, start
+		r := newLineReaderAt(io.NewSectionReader(f, start, size-start), start, size, l.opts.MaxLineBytes)
 		for first := start > 0; ; first = false {
 			line, err := r.next()
 			if errors.Is(err, io.EOF) {

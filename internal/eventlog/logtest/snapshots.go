@@ -49,6 +49,7 @@ func snapshots(t *testing.T, store eventlog.Store) {
 	id := Stream(t, "c1")
 	evs := Events(30)
 	act := Activate(t, store, id)
+	defer act.Release()
 	MustAppend(t, act, 0, evs[:10]...)
 	act.Snapshot(10, []byte("ten"))
 	MustAppend(t, act, 10, evs[10:15]...)
@@ -88,6 +89,7 @@ func snapshotsRememberIDs(t *testing.T, store eventlog.Store) {
 	id := Stream(t, "c1")
 	evs := Events(20)
 	act := Activate(t, store, id)
+	defer act.Release()
 	var receipts []eventlog.Receipt
 	for i, ev := range evs[:10] {
 		receipts = append(receipts, MustAppend(t, act, uint64(i), ev))
@@ -98,6 +100,7 @@ func snapshotsRememberIDs(t *testing.T, store eventlog.Store) {
 	receipts = append(receipts, (<-queued).Receipt)
 	awaitSnapshot(t, store, id, "eleven")
 	act, _, _ = replayFrom(t, store, id, all)
+	defer act.Release()
 	receipts = append(receipts, MustAppend(t, act, 11, evs[11])) // behind it
 	act.Snapshot(12, []byte("twelve"))                           // from one snapshot to the next
 	awaitSnapshot(t, store, id, "twelve")
@@ -133,6 +136,7 @@ func snapshotsRememberIDs(t *testing.T, store eventlog.Store) {
 func snapshotsOfRefusedEventsAreDropped(t *testing.T, store eventlog.Store) {
 	id := Stream(t, "c1")
 	act := Activate(t, store, id)
+	defer act.Release()
 	MustAppend(t, act, 0, Events(3)...)
 	taken := Event(1)
 	taken.ID = ReadAll(t, store, id)[0].ID
@@ -141,10 +145,12 @@ func snapshotsOfRefusedEventsAreDropped(t *testing.T, store eventlog.Store) {
 	act.Snapshot(2, []byte("behind"))
 	fenced := act
 	act = Activate(t, store, id)
+	defer act.Release()
 	fenced.Snapshot(3, []byte("of a former activation"))
 	Queue(act, eventlog.Commit{Want: 7, Events: Events(1)}) // a conflict ends the activation
 	act.Snapshot(3, []byte("after a conflict"))
 	act = Activate(t, store, id)
+	defer act.Release()
 	act.Snapshot(3, []byte("sound"))
 	awaitSnapshot(t, store, id, "sound") // they are stored in order
 	act, offered, _ := replayFrom(t, store, id, none)
