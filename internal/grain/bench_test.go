@@ -72,6 +72,35 @@ func BenchmarkAppendView(b *testing.B) {
 	}
 }
 
+// BenchmarkState encodes carts for a snapshot and decodes them, in memory alone; each line has attributes of its own.
+func BenchmarkState(b *testing.B) {
+	for _, lines := range []int{25, 5000} {
+		bench := newBench()
+		for i := range lines {
+			bench.must(b, &messages.AddItem{ItemId: uint32(i), Sku: fmt.Sprintf("SKU-%05d", i), Quantity: 2, Price: 255, OrgPrice: 300, Tax: 2500,
+				Name: "White hanging heart T-light holder", Image: fmt.Sprintf("https://img.example/p/%05d.jpg", i), Stock: new(int64(12)),
+				Attributes: map[string]string{"colour": "white", "row": fmt.Sprint(i)}, Brand: "Hearts", Category: "lights", Currency: "GBP"})
+		}
+		data := rules{}.appendState(nil, &bench.cart)
+		b.Run(fmt.Sprintf("do=encode/lines=%d", lines), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				rules{}.appendState(nil, &bench.cart)
+			}
+		})
+		b.Run(fmt.Sprintf("do=decode/lines=%d", lines), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := (rules{}).decodeState(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkAppendPayload(b *testing.B) {
 	m := item("85123A", 6, 255, 2500)
 	m.Name, m.Currency, m.Country = "White hanging heart", "GBP", "GB"

@@ -22,6 +22,8 @@ const (
 //
 // What its slices and maps hold by value belongs to this Cart; what stands behind a pointer or in a slice of a
 // delivery is never changed, only replaced, and so may be shared with clones and with the mutations it came from.
+//
+// A field that is new here or below goes into CartState, snapshot.go and restore.go too; see stateVersion.
 type Cart struct {
 	status                    Status
 	currency, country, userID string
