@@ -24,21 +24,23 @@ type Options struct {
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
+	state := rules{rounding: limits.Rounding}
 	return actor.Config[Cart]{
-		Kind:     string(eventlog.KindCart),
-		Registry: Registry(limits),
-		Replay:   Registry(replay),
-		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
-		Log:      Log(store, eventlog.KindCart),
-		View:     AppendView,
-		Hidden:   hidden,
-		Clone:    (*Cart).Clone,
-		Encode:   AppendPayload,
-		Idle:     opts.Idle,
-		Observer: opts.Observer,
-		Logger:   opts.Logger,
-		Now:      opts.Now,
-		Stopped:  opts.Stopped,
+		Kind:      string(eventlog.KindCart),
+		Registry:  Registry(limits),
+		Replay:    Registry(replay),
+		Requests:  []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
+		Log:       Log(store, eventlog.KindCart),
+		View:      AppendView,
+		Hidden:    hidden,
+		Clone:     (*Cart).Clone,
+		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: state.appendState, Decode: state.decodeState},
+		Encode:    AppendPayload,
+		Idle:      opts.Idle,
+		Observer:  opts.Observer,
+		Logger:    opts.Logger,
+		Now:       opts.Now,
+		Stopped:   opts.Stopped,
 	}
 }
 
