@@ -63,12 +63,18 @@ func openTree(t testing.TB, dir string) *vfs.Dir {
 	return tree
 }
 
+// writeFile writes a file of the journal.
+func writeFile(t testing.TB, dir, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "j", name), content, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // recoverContent recovers a journal whose only segment is content.
 func recoverContent(t testing.TB, dir string, content []byte) (*Found, error) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "j", segmentName(42)), content, 0o640); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, dir, segmentName(42), content)
 	tree, err := vfs.OpenDir(dir)
 	if err != nil {
 		t.Fatal(err)
