@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Store) {
 		{"CloseDecidesWhatIsQueued", closeDecides},
 		{"NothingWorksAfterClose", afterClose},
 		{"ConcurrentStreams", concurrent},
+		{"HistoriesAreLinearizable", linearizable},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
