@@ -97,7 +97,7 @@ func TestFullDiskIsNoticedInAdvanceAndWritesResumeByThemselves(t *testing.T) {
 	s.create(t, shared)
 	l.create(shared, true)
 	s.create(t, "probe")
-	release := fill(t, disk, 8<<20+512<<10)
+	release := fill(t, disk, 8<<20+256<<10)
 
 	codes := flood(t, s, l, "w", shared)
 	if codes["unavailable"] != 8 {
@@ -140,7 +140,7 @@ func TestDiskThatFillsUpUnnoticedLosesNothingAnswered(t *testing.T) {
 	l.create(shared, true)
 	s.create(t, "held")
 	late := s.hold(t, "/v1/carts/held/mutations", addItem("LATE", 1, 100, "")) // keeps the process alive while we look
-	release := fill(t, disk, 512<<10)
+	release := fill(t, disk, 256<<10)
 
 	codes := flood(t, s, l, "w", shared)
 	if codes["unavailable"]+codes["outcome_unknown"]+codes["no answer"] != 8 {

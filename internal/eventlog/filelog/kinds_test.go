@@ -80,6 +80,30 @@ var moreFaults = []planted{
 		}
 		return Finding{File: name, Kind: NoFile}
 	}, 0},
+	{"checkpoint that is gone", func(t testing.TB, dir string) map[string][]eventlog.Event {
+		all := written(t, dir)
+		crashed := t.TempDir() // a run behind the first: its frames do not begin with 1
+		l := mustOpen(t, dir, Options{Durability: SyncNever})
+		id := logtest.Stream(t, "other")
+		act := logtest.Activate(t, l, id)
+		logtest.MustAppend(t, act, 0, logtest.Events(3)...)
+		act.Release()
+		all["other"] = logtest.ReadAll(t, l, id)
+		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
+		if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(crashed))); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}, func(t testing.TB, dir string) Finding {
+		name := journalDir + "/checkpoint"
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		return Finding{File: name, Kind: Kind(journal.BadCheckpoint)}
+	}, 0},
 	{"record of the journal that is no line", segmented, func(t testing.TB, dir string) Finding {
 		writeJournal(t, dir, func(position uint64, line []byte) []byte {
 			if position == 7 {
