@@ -230,4 +230,18 @@ var lines = []line{
 		new:     "if ev.Key != \"\" && false {",
 		pkg:     actorPkg, run: "TestKeyIsAppliedOnce",
 	},
+	{
+		promise: "a payload of a newer schema is refused, not skipped",
+		file:    actorPkg + "/grain.go",
+		old:     "if errors.Is(err, ErrNewerSchema) {",
+		new:     "if errors.Is(err, ErrNewerSchema) && false {",
+		pkg:     actorPkg, run: "TestPayloadOfANewerSchemaIsRefusedNotSkipped",
+	},
+	{
+		promise: "repair leaves alone what a newer program has written",
+		file:    filelogPkg + "/repair.go",
+		old:     "return f.Kind == NewerLine }); i >= 0 {",
+		new:     "return f.Kind == NewerLine }); i >= 0 && false {",
+		pkg:     filelogPkg, run: "TestRepairRefusesWhatANewerProgramHasWritten",
+	},
 }
