@@ -190,7 +190,9 @@ func (g *grain[S]) replay(ctx context.Context) (err error) {
 		}
 		g.events++
 		g.tail++
-		g.reapply(state, ev)
+		if err := g.reapply(state, ev); err != nil {
+			return fmt.Errorf("replay %s %s, version %d: %w", g.cfg.Kind, g.id, ev.Version, err)
+		}
 	}
 	g.state = state
 	return nil
@@ -213,21 +215,24 @@ func (g *grain[S]) loader(state **S) func([]byte) error {
 }
 
 // reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
-// none, and silence is not.
-func (g *grain[S]) reapply(state *S, ev Event) {
+// none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
+func (g *grain[S]) reapply(state *S, ev Event) error {
 	g.info.Version = ev.Version
 	if ev.Damaged {
 		g.info.Damaged = true
-		return
+		return nil
 	}
 	g.touch(ev.Time)
 	if ev.Key != "" {
 		g.keys.add(ev.Key, ev.Request)
 	}
 	if ev.Type == typeNoChange {
-		return
+		return nil
 	}
 	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
+	if errors.Is(err, ErrNewerSchema) {
+		return err
+	}
 	if err != nil {
 		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
 		g.info.Damaged = g.info.Damaged || !slices.Contains(g.cfg.Requests, ev.Type)
@@ -237,6 +242,7 @@ func (g *grain[S]) reapply(state *S, ev Event) {
 	if err != nil && !errors.Is(err, NoChange) {
 		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
 	}
+	return nil
 }
 
 // applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.

@@ -184,7 +184,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
 	}
 	out = Outcome{Type: name, Payload: payload}
-	ev.Type, ev.Payload = name, payload
+	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
 	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil

@@ -187,7 +187,11 @@ func (c *checker) frame(f *journal.Frame) error {
 	)
 	next := f.First
 	bad := func(r journal.Record, why error) {
-		c.fault(Finding{File: journalDir, Offset: int64(f.Number), Kind: JournalLine, Detail: fmt.Sprintf("frame %d, stream %.80q/%.80q: %v", f.Number, r.Kind, r.Name, why)})
+		kind := JournalLine
+		if errors.Is(why, ErrNewerFormat) {
+			kind = NewerLine
+		}
+		c.fault(Finding{File: journalDir, Offset: int64(f.Number), Kind: kind, Detail: fmt.Sprintf("frame %d, stream %.80q/%.80q: %v", f.Number, r.Kind, r.Name, why)})
 	}
 	return f.Records(func(r journal.Record) bool {
 		id, err := eventlog.ParseStreamID(eventlog.Kind(r.Kind), r.Name)

@@ -307,7 +307,7 @@ func recordsOf(t testing.TB, dir string) map[string]struct{} {
 }
 
 func TestVerifyFindsEveryPlantedFault(t *testing.T) {
-	for _, test := range faults {
+	for _, test := range allFaults() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -326,7 +326,7 @@ func TestVerifyFindsEveryPlantedFault(t *testing.T) {
 }
 
 func TestVerifyChangesNothing(t *testing.T) {
-	for _, test := range faults {
+	for _, test := range allFaults() {
 		dir := t.TempDir()
 		test.write(t, dir)
 		test.plant(t, dir)

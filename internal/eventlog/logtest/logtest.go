@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Store) {
 		{"ReplayBeginsBehindSnapshot", snapshots},
 		{"SnapshotsRememberIDs", snapshotsRememberIDs},
 		{"SnapshotsOfRefusedEventsAreDropped", snapshotsOfRefusedEventsAreDropped},
+		{"HistoriesAreLinearizable", linearizable},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}

@@ -135,12 +135,15 @@ func (s State) encode() []byte {
 }
 
 func decodeState(b []byte) (State, error) {
-	if len(b) != checkpointBytes {
+	if len(b) < checkpointBytes {
 		return State{}, fmt.Errorf("it has %d bytes, want %d", len(b), checkpointBytes)
 	}
-	body, err := checked(b, checkpointMagic)
+	body, err := checked(b[:checkpointBytes], checkpointMagic)
 	if err != nil {
 		return State{}, err
+	}
+	if len(b) > checkpointBytes { // a newer one, which may be longer, has been told above
+		return State{}, fmt.Errorf("it has more than %d bytes", checkpointBytes)
 	}
 	return State{ID: ID(body[:16]), Run: binary.LittleEndian.Uint64(body[16:]), Frame: binary.LittleEndian.Uint64(body[24:]),
 		Position: binary.LittleEndian.Uint64(body[32:])}, nil
