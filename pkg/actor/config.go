@@ -30,6 +30,10 @@ type Config[S any] struct {
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
+	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
+	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
+	// It must not change s. Config needs Clone for it. Default: nothing ever is.
+	Due func(s *S, m Mutation, now time.Time) Mutation
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
 	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
@@ -69,6 +73,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Replay == nil {
 		c.Replay = c.Registry
+	}
+	if c.Due != nil && c.Clone == nil {
+		panic("actor: Config.Due needs Config.Clone")
 	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }
