@@ -22,7 +22,7 @@ type Options struct {
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
-	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
+	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
 	return actor.Config[Cart]{
 		Kind:     string(eventlog.KindCart),
@@ -34,6 +34,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Hidden:   hidden,
 		Clone:    (*Cart).Clone,
 		Encode:   AppendPayload,
+		Due:      due,
 		Idle:     opts.Idle,
 		Observer: opts.Observer,
 		Logger:   opts.Logger,
