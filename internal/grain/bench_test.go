@@ -33,6 +33,21 @@ func BenchmarkAddItem(b *testing.B) {
 				}
 			}
 		})
+		b.Run(fmt.Sprintf("lines=%d/line=there/vouchers=3", lines), func(b *testing.B) {
+			bench := cartOf(b, lines)
+			for _, m := range vouchersFor() {
+				bench.must(b, m)
+			}
+			m := item(fmt.Sprintf("SKU-%05d", lines/2), 1, 255, 2500)
+			set := &messages.ChangeQuantity{Id: uint32(lines/2 + 1), Quantity: 1}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				bench.must(b, m)
+				if i%100_000 == 99_999 {
+					bench.must(b, set)
+				}
+			}
+		})
 		b.Run(fmt.Sprintf("lines=%d/line=new", lines), func(b *testing.B) {
 			bench := cartOf(b, lines-1)
 			m := item("new", 1, 255, 2500)
