@@ -28,6 +28,7 @@ var durabilities = map[string]filelog.Durability{"journal": filelog.SyncAlways, 
 type service struct {
 	products   *catalog.Products
 	deliveries *catalog.Deliveries
+	vouchers   *catalog.Vouchers
 	store      *filelog.Log
 	grains     *cluster.Single
 	api        http.Handler
@@ -54,6 +55,10 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	if err != nil {
 		return nil, fmt.Errorf("open the delivery options: %w", err)
 	}
+	svc.vouchers, err = catalog.OpenVouchers(ctx, c.Vouchers, catalog.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("open the vouchers: %w", err)
+	}
 	logMetrics := eventlog.NewMetrics(reg)
 	svc.store, err = filelog.Open(c.Data, filelog.Options{
 		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), Metrics: logMetrics, Logger: logger,
@@ -75,12 +80,21 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	})
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: grain.Registry(limits),
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store},
+		Registry: grain.Registry(limits), TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
 	svc.operations = api.Operations(reg, svc.ready)
 	return svc, nil
+}
+
+// rounding leaves out what is the default, also in events.
+func rounding(flag string) string {
+	if flag == "half-even" || flag == "line" {
+		return ""
+	}
+	return flag
 }
 
 // pages reads events as the API asks for them.
@@ -129,6 +143,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.deliveries != nil {
 		errs = append(errs, s.deliveries.Close())
+	}
+	if s.vouchers != nil {
+		errs = append(errs, s.vouchers.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -195,6 +195,7 @@ func (s *server) product(r *http.Request, item *addRequest) (*messages.AddItem, 
 		Name: p.Name, Image: p.Image, Stock: p.Stock, Brand: p.Brand, Category: p.Category, Type: p.Type,
 		Disclaimer: p.Disclaimer, SaleStatus: p.SaleStatus, SellerId: p.SellerID, SellerName: p.SellerName,
 		Country: country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
+		TaxRounding: s.TaxRounding, TaxLevel: s.TaxLevel,
 	}, nil
 }
 

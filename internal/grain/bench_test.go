@@ -33,6 +33,21 @@ func BenchmarkAddItem(b *testing.B) {
 				}
 			}
 		})
+		b.Run(fmt.Sprintf("lines=%d/line=there/vouchers=3", lines), func(b *testing.B) {
+			bench := cartOf(b, lines)
+			for _, m := range vouchersFor() {
+				bench.must(b, m)
+			}
+			m := item(fmt.Sprintf("SKU-%05d", lines/2), 1, 255, 2500)
+			set := &messages.ChangeQuantity{Id: uint32(lines/2 + 1), Quantity: 1}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				bench.must(b, m)
+				if i%100_000 == 99_999 {
+					bench.must(b, set)
+				}
+			}
+		})
 		b.Run(fmt.Sprintf("lines=%d/line=new", lines), func(b *testing.B) {
 			bench := cartOf(b, lines-1)
 			m := item("new", 1, 255, 2500)
@@ -81,19 +96,19 @@ func BenchmarkState(b *testing.B) {
 				Name: "White hanging heart T-light holder", Image: fmt.Sprintf("https://img.example/p/%05d.jpg", i), Stock: new(int64(12)),
 				Attributes: map[string]string{"colour": "white", "row": fmt.Sprint(i)}, Brand: "Hearts", Category: "lights", Currency: "GBP"})
 		}
-		data := rules{}.appendState(nil, &bench.cart)
+		data := appendState(nil, &bench.cart)
 		b.Run(fmt.Sprintf("do=encode/lines=%d", lines), func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				rules{}.appendState(nil, &bench.cart)
+				appendState(nil, &bench.cart)
 			}
 		})
 		b.Run(fmt.Sprintf("do=decode/lines=%d", lines), func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := (rules{}).decodeState(data); err != nil {
+				if _, err := decodeState(data); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -24,9 +24,8 @@ type Options struct {
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
-	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
+	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
-	state := rules{rounding: limits.Rounding}
 	return actor.Config[Cart]{
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
@@ -36,8 +35,9 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		View:      AppendView,
 		Hidden:    hidden,
 		Clone:     (*Cart).Clone,
-		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: state.appendState, Decode: state.decodeState},
+		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},
 		Encode:    AppendPayload,
+		Due:       due,
 		Idle:      opts.Idle,
 		Observer:  opts.Observer,
 		Logger:    opts.Logger,

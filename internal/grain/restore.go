@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -39,6 +40,12 @@ func headOf(s *messages.CartState) (*Cart, error) {
 	default:
 		return nil, fmt.Errorf("unknown status %q", c.status)
 	}
+	if (s.CheckoutUntil != 0) != (c.status == StatusCheckout) || s.CheckoutUntil < 0 || s.CheckoutUntil > maxMoney {
+		return nil, fmt.Errorf("status %q, and yet a checkout until %d", c.status, s.CheckoutUntil)
+	}
+	if s.CheckoutUntil != 0 {
+		c.checkoutUntil = time.UnixMilli(s.CheckoutUntil).UTC()
+	}
 	if c.paymentStatus != "" && c.status != StatusOrdered {
 		return nil, fmt.Errorf("status %q, and yet it has payment status %q", c.status, c.paymentStatus)
 	}
@@ -57,8 +64,8 @@ func headOf(s *messages.CartState) (*Cart, error) {
 }
 
 // restoreLine appends a line. As ids ascend, its parent has to be there already.
-func (h rules) restoreLine(c *Cart, s *messages.CartState_Line) error {
-	if err := known(s, s.Item, s.Marking); err != nil {
+func restoreLine(c *Cart, s *messages.CartState_Line) error {
+	if err := known(s, s.Item, s.Marking, s.Notice); err != nil {
 		return err
 	}
 	if s.Item == nil {
@@ -67,7 +74,7 @@ func (h rules) restoreLine(c *Cart, s *messages.CartState_Line) error {
 	if s.Id <= c.lastLine {
 		return fmt.Errorf("comes after line %d", c.lastLine)
 	}
-	p, err := h.product(s.Item)
+	p, err := c.rounding.product(s.Item)
 	if err != nil {
 		return err
 	}
@@ -89,12 +96,18 @@ func (h rules) restoreLine(c *Cart, s *messages.CartState_Line) error {
 	if s.Item.Quantity < 1 {
 		return fmt.Errorf("quantity %d", s.Item.Quantity)
 	}
-	l, err := h.priced(&p, s.Item.Quantity)
+	l, err := c.rounding.priced(&p, s.Item.Quantity)
 	if err != nil {
 		return err
 	}
 	if err := c.fits(amount{}, l.total, "total"); err != nil {
 		return err
+	}
+	if n := s.Notice; n != nil {
+		if n.Was < -1 || n.Was > maxMoney || n.Was < 0 != n.Gone {
+			return fmt.Errorf("notice of price %d, gone %t", n.Was, n.Gone)
+		}
+		l.notice = &notice{n.Was, n.Gone}
 	}
 	c.lastLine = s.Id - 1
 	c.addLine(l)
@@ -160,7 +173,7 @@ func unescaped(literal string) (text string) {
 }
 
 // restoreDelivery appends a delivery, whose lines have to be there and in no other one.
-func (h rules) restoreDelivery(c *Cart, s *messages.CartState_Delivery) error {
+func restoreDelivery(c *Cart, s *messages.CartState_Delivery) error {
 	if err := known(s, s.Address, s.PickupPoint); err != nil {
 		return err
 	}
@@ -171,7 +184,7 @@ func (h rules) restoreDelivery(c *Cart, s *messages.CartState_Delivery) error {
 		return err
 	}
 	d := delivery{id: s.Id, provider: s.Provider, lines: s.Lines, price: amount{s.PriceExVat, s.PriceIncVat}, tax: int32(s.Tax)}
-	if !h.isPrice(d.price, s.Tax) {
+	if !c.rounding.isPrice(d.price, s.Tax) {
 		return fmt.Errorf("price %v at rate %d", d.price, s.Tax)
 	}
 	if err := c.fits(amount{}, d.price, "total"); err != nil {
@@ -199,21 +212,55 @@ func (h rules) restoreDelivery(c *Cart, s *messages.CartState_Delivery) error {
 	}
 	c.lastDelivery = d.id
 	c.deliveries = append(c.deliveries, d)
-	c.items.add(d.price, d.tax)
+	c.freight.add(d.price, d.tax)
 	return nil
 }
 
 // isPrice reports whether a is what some price comes to at that rate, entered with VAT or without.
-func (h rules) isPrice(a amount, tax int64) bool {
+func (r Rounding) isPrice(a amount, tax int64) bool {
 	for _, q := range [...]quote{{a.inc, int32(tax), false}, {a.ex, int32(tax), true}} {
 		if checkPrice(q.price, tax) != nil {
 			continue
 		}
-		if made, ok := h.rounding.times(q, 1); ok && made == a {
+		if made, ok := r.times(q, 1); ok && made == a {
 			return true
 		}
 	}
 	return false
+}
+
+// restoreVouchers adds the vouchers and makes the discount again: by the rules that kept each of them from being applied
+// at the last change, as nobody knows here when that was.
+func restoreVouchers(c *Cart, states []*messages.CartState_Voucher) error {
+	for _, s := range states {
+		if err := known(s, s.Terms); err != nil {
+			return fmt.Errorf("voucher %d: %w", s.Id, err)
+		}
+		if s.Terms == nil || s.Id <= c.lastVoucher || s.Obstacle > uint32(nothingLeft) {
+			return fmt.Errorf("voucher %d comes after %d, with obstacle %d and terms %v", s.Id, c.lastVoucher, s.Obstacle, s.Terms)
+		}
+		before := len(c.vouchers)
+		c.lastVoucher = s.Id - 1
+		if err := addVoucher(c, s.Terms, actor.Meta{}); err != nil {
+			return fmt.Errorf("voucher %d: %w", s.Id, err)
+		}
+		if len(c.vouchers) == before {
+			return fmt.Errorf("voucher %d: another has its code", s.Id)
+		}
+		c.vouchers[before].obstacle = obstacle(s.Obstacle)
+	}
+	c.settle(c.reckonedBy(func(v *voucher) obstacle {
+		if v.obstacle == nothingLeft {
+			return applies
+		}
+		return v.obstacle
+	}))
+	for i, s := range states {
+		if v := &c.vouchers[i]; v.value != s.Value || uint32(v.obstacle) != s.Obstacle {
+			return fmt.Errorf("voucher %d takes off %d, not %d", v.id, v.value, s.Value)
+		}
+	}
+	return nil
 }
 
 func restoreSubscriptions(c *Cart, states []*messages.UpsertSubscriptionDetails) error {

@@ -21,16 +21,20 @@ import (
 const stateVersion = 1
 
 // appendState appends c to dst as a messages.CartState, and returns the extended slice. It keeps and changes nothing
-// of c. h must be the rules that the cart was made by.
-func (h rules) appendState(dst []byte, c *Cart) []byte {
+// of c.
+func appendState(dst []byte, c *Cart) []byte {
 	s := &messages.CartState{
-		Rounding: stateRounding[h.rounding.Mode], PerUnit: h.rounding.PerUnit,
+		Rounding: stateRounding[c.rounding.Mode], PerUnit: c.rounding.PerUnit,
 		Status: string(c.status), Currency: c.currency, Country: c.country, UserId: c.userID,
 		OrderId: c.orderID, PaymentStatus: c.paymentStatus,
 		Lines: statesOfLines(c.lines), LastLine: c.lastLine,
 		Deliveries: statesOfDeliveries(c.deliveries), LastDelivery: c.lastDelivery,
+		Vouchers: statesOfVouchers(c.vouchers), LastVoucher: c.lastVoucher,
 		Subscriptions: statesOfSubscriptions(c.subscriptions),
-		TotalExVat:    c.items.sum.ex, TotalIncVat: c.items.sum.inc,
+		TotalExVat:    c.total().ex, TotalIncVat: c.total().inc,
+	}
+	if !c.checkoutUntil.IsZero() {
+		s.CheckoutUntil = c.checkoutUntil.UnixMilli()
 	}
 	out, err := proto.MarshalOptions{}.MarshalAppend(dst, s)
 	if err != nil {
@@ -75,6 +79,9 @@ func statesOfLines(lines []line) []*messages.CartState_Line {
 		if p.marking.set {
 			s.Marking = &messages.LineItemMarking{Type: p.marking.kind, Marking: p.marking.text}
 		}
+		if l.notice != nil {
+			s.Notice = &messages.CartState_Notice{Was: l.notice.was, Gone: l.notice.gone}
+		}
 	}
 	return states
 }
@@ -88,6 +95,23 @@ func statesOfDeliveries(deliveries []delivery) []*messages.CartState_Delivery {
 	return states
 }
 
+func statesOfVouchers(vouchers []voucher) []*messages.CartState_Voucher {
+	states := make([]*messages.CartState_Voucher, len(vouchers))
+	for i := range vouchers {
+		v, t := &vouchers[i], vouchers[i].terms
+		terms := &messages.AddVoucher{Code: t.code, Kind: t.kind, Description: t.description, Value: t.value, Currency: t.currency,
+			MinTotal: t.minTotal, Skus: t.skus, OncePerUser: t.oncePerUser, UsageLimit: t.usageLimit}
+		if t.from != 0 {
+			terms.ValidFrom = string(appendInstant(nil, t.from))
+		}
+		if t.to != 0 {
+			terms.ValidTo = string(appendInstant(nil, t.to))
+		}
+		states[i] = &messages.CartState_Voucher{Id: v.id, Terms: terms, Value: v.value, Obstacle: uint32(v.obstacle)}
+	}
+	return states
+}
+
 func statesOfSubscriptions(subscriptions map[string]subscription) []*messages.UpsertSubscriptionDetails {
 	states := make([]*messages.UpsertSubscriptionDetails, 0, len(subscriptions))
 	for _, id := range slices.Sorted(maps.Keys(subscriptions)) {
@@ -97,48 +121,53 @@ func statesOfSubscriptions(subscriptions map[string]subscription) []*messages.Up
 	return states
 }
 
-// decodeState returns the cart that appendState wrote, its index not made. It keeps nothing of data. What no replay by
-// the rules h could have made is an error, and so is what a newer program has added to a state.
-func (h rules) decodeState(data []byte) (*Cart, error) {
+// decodeState returns the cart that appendState wrote, its index not made. It keeps nothing of data. What no replay
+// could have made is an error, and so is what a newer program has added to a state.
+func decodeState(data []byte) (*Cart, error) {
 	var s messages.CartState
 	if err := proto.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("state of a cart: %w", err)
 	}
-	c, err := h.cartOf(&s)
+	c, err := cartFrom(&s)
 	if err != nil {
 		return nil, fmt.Errorf("state of a cart: %v", err) // not %w: no command was refused
 	}
 	return c, nil
 }
 
-func (h rules) cartOf(s *messages.CartState) (*Cart, error) {
+func cartFrom(s *messages.CartState) (*Cart, error) {
 	if err := known(s); err != nil {
 		return nil, err
-	}
-	if s.Rounding != stateRounding[h.rounding.Mode] || s.PerUnit != h.rounding.PerUnit {
-		return nil, fmt.Errorf("rounded by %v, per unit %t: not as carts are rounded now", s.Rounding, s.PerUnit)
 	}
 	c, err := headOf(s)
 	if err != nil {
 		return nil, err
 	}
+	mode := slices.Index(stateRounding[:], s.Rounding)
+	if mode < 0 {
+		return nil, fmt.Errorf("rounded by %v", s.Rounding)
+	}
+	c.rounding = Rounding{Mode: RoundingMode(mode), PerUnit: s.PerUnit}
 	c.lines = make([]line, 0, len(s.Lines))
 	for _, l := range s.Lines {
-		if err := h.restoreLine(c, l); err != nil {
+		if err := restoreLine(c, l); err != nil {
 			return nil, fmt.Errorf("line %d: %w", l.Id, err)
 		}
 	}
 	for _, d := range s.Deliveries {
-		if err := h.restoreDelivery(c, d); err != nil {
+		if err := restoreDelivery(c, d); err != nil {
 			return nil, fmt.Errorf("delivery %d: %w", d.Id, err)
 		}
 	}
-	if s.LastLine < c.lastLine || s.LastDelivery < c.lastDelivery {
-		return nil, fmt.Errorf("ids %d and %d are said to be the last of lines and deliveries", s.LastLine, s.LastDelivery)
+	if err := restoreVouchers(c, s.Vouchers); err != nil {
+		return nil, err
 	}
-	c.lastLine, c.lastDelivery = s.LastLine, s.LastDelivery
-	if sum := (amount{s.TotalExVat, s.TotalIncVat}); sum != c.items.sum {
-		return nil, fmt.Errorf("adds up to %v, not to %v", c.items.sum, sum)
+	if s.LastLine < c.lastLine || s.LastDelivery < c.lastDelivery || s.LastVoucher < c.lastVoucher {
+		return nil, fmt.Errorf("ids %d, %d and %d are said to be the last of lines, deliveries and vouchers", s.LastLine, s.LastDelivery, s.LastVoucher)
+	}
+	c.lastLine, c.lastDelivery, c.lastVoucher = s.LastLine, s.LastDelivery, s.LastVoucher
+	if sum := (amount{s.TotalExVat, s.TotalIncVat}); sum != c.total() {
+		return nil, fmt.Errorf("adds up to %v, not to %v", c.total(), sum)
 	}
 	if err := restoreSubscriptions(c, s.Subscriptions); err != nil {
 		return nil, err

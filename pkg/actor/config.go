@@ -32,6 +32,10 @@ type Config[S any] struct {
 	Clone func(s *S) *S
 	// Snapshots, if not nil, lets an activation begin with a snapshot of the state instead of the first event.
 	Snapshots *Codec[S]
+	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
+	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
+	// It must not change s. Config needs Clone for it. Default: nothing ever is.
+	Due func(s *S, m Mutation, now time.Time) Mutation
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
 	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
@@ -75,6 +79,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Replay == nil {
 		c.Replay = c.Registry
+	}
+	if c.Due != nil && c.Clone == nil {
+		panic("actor: Config.Due needs Config.Clone")
 	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }

@@ -124,6 +124,19 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
+	if g.cfg.Due != nil {
+		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
+			if state == g.state {
+				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
+			}
+			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now}
+			if out, changed := g.step(state, m, &ev); changed {
+				batch = append(batch, ev)
+			} else if out.Refusal != nil {
+				return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
+			}
+		}
+	}
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]

@@ -93,9 +93,12 @@ type CartState struct {
 	LastDelivery  uint32                       `protobuf:"varint,10,opt,name=lastDelivery,proto3" json:"lastDelivery,omitempty"`
 	Subscriptions []*UpsertSubscriptionDetails `protobuf:"bytes,11,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"` // by ascending id
 	// What lines and deliveries came to. It is never taken over: a state that adds up to something else is refused.
-	TotalExVat  int64 `protobuf:"varint,12,opt,name=totalExVat,proto3" json:"totalExVat,omitempty"`
-	TotalIncVat int64 `protobuf:"varint,13,opt,name=totalIncVat,proto3" json:"totalIncVat,omitempty"`
-	PerUnit     bool  `protobuf:"varint,14,opt,name=perUnit,proto3" json:"perUnit,omitempty"` // VAT was rounded on one unit, not on the line
+	TotalExVat    int64                `protobuf:"varint,12,opt,name=totalExVat,proto3" json:"totalExVat,omitempty"`
+	TotalIncVat   int64                `protobuf:"varint,13,opt,name=totalIncVat,proto3" json:"totalIncVat,omitempty"`
+	PerUnit       bool                 `protobuf:"varint,14,opt,name=perUnit,proto3" json:"perUnit,omitempty"`  // VAT was rounded on one unit, not on the line
+	Vouchers      []*CartState_Voucher `protobuf:"bytes,15,rep,name=vouchers,proto3" json:"vouchers,omitempty"` // by ascending id
+	LastVoucher   uint32               `protobuf:"varint,16,opt,name=lastVoucher,proto3" json:"lastVoucher,omitempty"`
+	CheckoutUntil int64                `protobuf:"varint,17,opt,name=checkoutUntil,proto3" json:"checkoutUntil,omitempty"` // Unix milliseconds; 0: not in checkout
 	// How VAT was rounded. It is always there, and by its number it comes last: a state that was cut off lacks it.
 	Rounding      CartState_Rounding `protobuf:"varint,1000,opt,name=rounding,proto3,enum=cartd.messages.CartState_Rounding" json:"rounding,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -230,6 +233,27 @@ func (x *CartState) GetPerUnit() bool {
 	return false
 }
 
+func (x *CartState) GetVouchers() []*CartState_Voucher {
+	if x != nil {
+		return x.Vouchers
+	}
+	return nil
+}
+
+func (x *CartState) GetLastVoucher() uint32 {
+	if x != nil {
+		return x.LastVoucher
+	}
+	return 0
+}
+
+func (x *CartState) GetCheckoutUntil() int64 {
+	if x != nil {
+		return x.CheckoutUntil
+	}
+	return 0
+}
+
 func (x *CartState) GetRounding() CartState_Rounding {
 	if x != nil {
 		return x.Rounding
@@ -243,6 +267,7 @@ type CartState_Line struct {
 	Item          *AddItem               `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`             // would make this line, quantity and all; its attributes, country and currency are not used
 	Attributes    string                 `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"` // a JSON object, its keys sorted; empty: none
 	Marking       *LineItemMarking       `protobuf:"bytes,4,opt,name=marking,proto3" json:"marking,omitempty"`       // its id is not used
+	Notice        *CartState_Notice      `protobuf:"bytes,5,opt,name=notice,proto3" json:"notice,omitempty"`         // what the last refresh found; unset: nothing new
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -305,6 +330,133 @@ func (x *CartState_Line) GetMarking() *LineItemMarking {
 	return nil
 }
 
+func (x *CartState_Line) GetNotice() *CartState_Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+type CartState_Notice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Was           int64                  `protobuf:"varint,1,opt,name=was,proto3" json:"was,omitempty"`   // the price of one unit before, VAT included; -1: no other than now
+	Gone          bool                   `protobuf:"varint,2,opt,name=gone,proto3" json:"gone,omitempty"` // the catalogue has the product no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Notice) Reset() {
+	*x = CartState_Notice{}
+	mi := &file_snapshot_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Notice) ProtoMessage() {}
+
+func (x *CartState_Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Notice.ProtoReflect.Descriptor instead.
+func (*CartState_Notice) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 1}
+}
+
+func (x *CartState_Notice) GetWas() int64 {
+	if x != nil {
+		return x.Was
+	}
+	return 0
+}
+
+func (x *CartState_Notice) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+type CartState_Voucher struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Terms         *AddVoucher            `protobuf:"bytes,2,opt,name=terms,proto3" json:"terms,omitempty"`
+	Value         int64                  `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`       // what it takes off
+	Obstacle      uint32                 `protobuf:"varint,4,opt,name=obstacle,proto3" json:"obstacle,omitempty"` // why it takes nothing off, as it was found at the last change; 0: it applies
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Voucher) Reset() {
+	*x = CartState_Voucher{}
+	mi := &file_snapshot_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Voucher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Voucher) ProtoMessage() {}
+
+func (x *CartState_Voucher) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Voucher.ProtoReflect.Descriptor instead.
+func (*CartState_Voucher) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 2}
+}
+
+func (x *CartState_Voucher) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CartState_Voucher) GetTerms() *AddVoucher {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *CartState_Voucher) GetValue() int64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *CartState_Voucher) GetObstacle() uint32 {
+	if x != nil {
+		return x.Obstacle
+	}
+	return 0
+}
+
 type CartState_Delivery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -321,7 +473,7 @@ type CartState_Delivery struct {
 
 func (x *CartState_Delivery) Reset() {
 	*x = CartState_Delivery{}
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -333,7 +485,7 @@ func (x *CartState_Delivery) String() string {
 func (*CartState_Delivery) ProtoMessage() {}
 
 func (x *CartState_Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[2]
+	mi := &file_snapshot_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -346,7 +498,7 @@ func (x *CartState_Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartState_Delivery.ProtoReflect.Descriptor instead.
 func (*CartState_Delivery) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{0, 1}
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 3}
 }
 
 func (x *CartState_Delivery) GetId() uint32 {
@@ -409,7 +561,7 @@ var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xfb\b\n" +
+	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xeb\v\n" +
 	"\tCartState\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x18\n" +
@@ -429,15 +581,27 @@ const file_snapshot_proto_rawDesc = "" +
 	"totalExVat\x18\f \x01(\x03R\n" +
 	"totalExVat\x12 \n" +
 	"\vtotalIncVat\x18\r \x01(\x03R\vtotalIncVat\x12\x18\n" +
-	"\aperUnit\x18\x0e \x01(\bR\aperUnit\x12?\n" +
-	"\brounding\x18\xe8\a \x01(\x0e2\".cartd.messages.CartState.RoundingR\brounding\x1a\x9e\x01\n" +
+	"\aperUnit\x18\x0e \x01(\bR\aperUnit\x12=\n" +
+	"\bvouchers\x18\x0f \x03(\v2!.cartd.messages.CartState.VoucherR\bvouchers\x12 \n" +
+	"\vlastVoucher\x18\x10 \x01(\rR\vlastVoucher\x12$\n" +
+	"\rcheckoutUntil\x18\x11 \x01(\x03R\rcheckoutUntil\x12?\n" +
+	"\brounding\x18\xe8\a \x01(\x0e2\".cartd.messages.CartState.RoundingR\brounding\x1a\xd8\x01\n" +
 	"\x04Line\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
 	"\x04item\x18\x02 \x01(\v2\x17.cartd.messages.AddItemR\x04item\x12\x1e\n" +
 	"\n" +
 	"attributes\x18\x03 \x01(\tR\n" +
 	"attributes\x129\n" +
-	"\amarking\x18\x04 \x01(\v2\x1f.cartd.messages.LineItemMarkingR\amarking\x1a\x92\x02\n" +
+	"\amarking\x18\x04 \x01(\v2\x1f.cartd.messages.LineItemMarkingR\amarking\x128\n" +
+	"\x06notice\x18\x05 \x01(\v2 .cartd.messages.CartState.NoticeR\x06notice\x1a.\n" +
+	"\x06Notice\x12\x10\n" +
+	"\x03was\x18\x01 \x01(\x03R\x03was\x12\x12\n" +
+	"\x04gone\x18\x02 \x01(\bR\x04gone\x1a}\n" +
+	"\aVoucher\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x120\n" +
+	"\x05terms\x18\x02 \x01(\v2\x1a.cartd.messages.AddVoucherR\x05terms\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x03R\x05value\x12\x1a\n" +
+	"\bobstacle\x18\x04 \x01(\rR\bobstacle\x1a\x92\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x14\n" +
@@ -468,32 +632,38 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_snapshot_proto_goTypes = []any{
 	(CartState_Rounding)(0),           // 0: cartd.messages.CartState.Rounding
 	(*CartState)(nil),                 // 1: cartd.messages.CartState
 	(*CartState_Line)(nil),            // 2: cartd.messages.CartState.Line
-	(*CartState_Delivery)(nil),        // 3: cartd.messages.CartState.Delivery
-	(*UpsertSubscriptionDetails)(nil), // 4: cartd.messages.UpsertSubscriptionDetails
-	(*AddItem)(nil),                   // 5: cartd.messages.AddItem
-	(*LineItemMarking)(nil),           // 6: cartd.messages.LineItemMarking
-	(*Address)(nil),                   // 7: cartd.messages.Address
-	(*PickupPoint)(nil),               // 8: cartd.messages.PickupPoint
+	(*CartState_Notice)(nil),          // 3: cartd.messages.CartState.Notice
+	(*CartState_Voucher)(nil),         // 4: cartd.messages.CartState.Voucher
+	(*CartState_Delivery)(nil),        // 5: cartd.messages.CartState.Delivery
+	(*UpsertSubscriptionDetails)(nil), // 6: cartd.messages.UpsertSubscriptionDetails
+	(*AddItem)(nil),                   // 7: cartd.messages.AddItem
+	(*LineItemMarking)(nil),           // 8: cartd.messages.LineItemMarking
+	(*AddVoucher)(nil),                // 9: cartd.messages.AddVoucher
+	(*Address)(nil),                   // 10: cartd.messages.Address
+	(*PickupPoint)(nil),               // 11: cartd.messages.PickupPoint
 }
 var file_snapshot_proto_depIdxs = []int32{
-	2, // 0: cartd.messages.CartState.lines:type_name -> cartd.messages.CartState.Line
-	3, // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
-	4, // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
-	0, // 3: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
-	5, // 4: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
-	6, // 5: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
-	7, // 6: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
-	8, // 7: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: cartd.messages.CartState.lines:type_name -> cartd.messages.CartState.Line
+	5,  // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
+	6,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
+	4,  // 3: cartd.messages.CartState.vouchers:type_name -> cartd.messages.CartState.Voucher
+	0,  // 4: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
+	7,  // 5: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
+	8,  // 6: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
+	3,  // 7: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
+	9,  // 8: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
+	10, // 9: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
+	11, // 10: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -508,7 +678,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
