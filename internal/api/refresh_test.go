@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,16 +106,17 @@ func TestRefreshShowsWhatHasChanged(t *testing.T) {
 func TestRefreshOfALargeCartAsksForFewProductsAtOnce(t *testing.T) {
 	s, c := openPriced(t)
 	cart := s.newCart()
-	body := `{"items":[`
+	var body strings.Builder
+	body.WriteString(`{"items":[`)
 	for i := range 200 {
 		sku := fmt.Sprint("S", i)
 		c.set(catalog.Product{SKU: sku, Name: sku, Price: 100, Tax: 2500})
 		if i > 0 {
-			body += ","
+			body.WriteString(",")
 		}
-		body += fmt.Sprintf(`{"sku":%q,"quantity":1}`, sku)
+		body.WriteString(fmt.Sprintf(`{"sku":%q,"quantity":1}`, sku))
 	}
-	s.want(s.request("POST", cart+"/items", body+"]}"), 200, "")
+	s.want(s.request("POST", cart+"/items", body.String()+"]}"), 200, "")
 	for i := range 200 {
 		sku := fmt.Sprint("S", i)
 		c.set(catalog.Product{SKU: sku, Name: sku, Price: 90, Tax: 2500})
