@@ -233,15 +233,15 @@ func (l *backupListing) surplus(path string) {
 
 // special reports on a directory that is no log: a backup, or what was cut off on the way. done is false for others.
 func (c *checker) special(ctx context.Context) (done bool, err error) {
-	why, err := unfinished(c.tree)
+	names, err := c.tree.ReadDir(".")
 	if err != nil {
 		return false, err
 	}
-	if why != "" {
+	if why := unfinished(names); why != "" {
 		c.fault(Finding{File: ".", Kind: Unfinished, Detail: why})
 		return true, nil
 	}
-	is, err := isBackup(c.tree)
+	is, err := isBackup(c.tree, names)
 	if !is || err != nil {
 		return false, err
 	}

@@ -111,13 +111,11 @@ func emptyTree(dir string) (*vfs.Dir, error) {
 	}
 	names, err := tree.ReadDir(".")
 	if err == nil && len(names) > 0 {
-		why := ""
-		if why, err = unfinished(tree); err == nil {
-			if why == "" {
-				why = "it has to be empty, or not to be there"
-			}
-			err = fmt.Errorf("%s: %w: %s", dir, ErrNotEmpty, why)
+		why := unfinished(names)
+		if why == "" {
+			why = "it has to be empty, or not to be there"
 		}
+		err = fmt.Errorf("%s: %w: %s", dir, ErrNotEmpty, why)
 	}
 	if err != nil {
 		return nil, errors.Join(err, tree.Close())

@@ -59,14 +59,14 @@ func Restore(ctx context.Context, from, dir string, opts CheckOptions) (*Restore
 
 // soundBackup checks the backup. The error wraps ErrBadBackup if it has a fault.
 func (c *checker) soundBackup(ctx context.Context) (*manifest, error) {
-	why, err := unfinished(c.tree)
+	names, err := c.tree.ReadDir(".")
 	if err != nil {
 		return nil, err
 	}
-	if why != "" {
+	if why := unfinished(names); why != "" {
 		return nil, fmt.Errorf("%w: %w: %s", ErrBadBackup, ErrUnfinished, why)
 	}
-	if is, err := isBackup(c.tree); err != nil {
+	if is, err := isBackup(c.tree, names); err != nil {
 		return nil, err
 	} else if !is {
 		return nil, fmt.Errorf("%w: it has no %s that begins as one of a backup does", ErrBadBackup, manifestName)

@@ -1,9 +1,9 @@
 package filelog
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cartd/internal/eventlog/filelog/vfs"
 
@@ -26,39 +26,35 @@ func (l *Log) Incarnation() uuid.UUID { return l.incarnation }
 
 // refuseUnfinished returns an error if the tree is not one to work on: half a restore, or a backup.
 func refuseUnfinished(tree vfs.FS) error {
-	switch why, err := unfinished(tree); {
-	case err != nil:
+	names, err := tree.ReadDir(".")
+	if err != nil {
 		return err
-	case why != "":
+	}
+	if why := unfinished(names); why != "" {
 		return fmt.Errorf("%w: %s", ErrUnfinished, why)
 	}
-	is, err := isBackup(tree)
-	if is {
-		return ErrBackup
+	if is, err := isBackup(tree, names); err != nil || !is {
+		return err
 	}
-	return err
+	return ErrBackup
 }
 
-// unfinished says in words what has not come to its end in the tree; "" if nothing has.
-func unfinished(tree vfs.FS) (why string, err error) {
-	for _, mark := range []struct{ name, why string }{
-		{restoringName, "a restore into this directory was cut off: remove the directory and restore again"},
-		{manifestPart, "a backup into this directory was cut off: remove the directory and make another"},
-	} {
-		f, err := tree.Open(mark.name)
-		if isNotExist(err) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		return mark.why, f.Close()
+// unfinished says in words what has not come to its end in a directory with these names; "" if nothing has.
+func unfinished(names []string) (why string) {
+	switch {
+	case slices.Contains(names, restoringName):
+		return "a restore into this directory was cut off: remove the directory and restore again"
+	case slices.Contains(names, manifestPart):
+		return "a backup into this directory was cut off: remove the directory and make another"
 	}
-	return "", nil
+	return ""
 }
 
-// isBackup reports whether the tree has the manifest of a backup, sound or not.
-func isBackup(tree vfs.FS) (is bool, err error) {
+// isBackup reports whether the tree, with these names, has the manifest of a backup, sound or not.
+func isBackup(tree vfs.FS, names []string) (is bool, err error) {
+	if !slices.Contains(names, manifestName) {
+		return false, nil
+	}
 	f, size, err := openLog(tree, manifestName)
 	if f == nil || err != nil {
 		return false, err
@@ -68,5 +64,5 @@ func isBackup(tree vfs.FS) (is bool, err error) {
 	if n, err := f.ReadAt(start, 0); n < len(start) {
 		return false, err
 	}
-	return bytes.Equal(start, []byte(manifestStart)), nil
+	return string(start) == manifestStart, nil
 }
