@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -85,7 +86,10 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
-	svc.operations = api.Operations(reg, svc.ready)
+	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
+		_, err := svc.store.Backup(ctx, w)
+		return err
+	}, logger))
 	return svc, nil
 }
 
@@ -95,6 +99,17 @@ func rounding(flag string) string {
 		return ""
 	}
 	return flag
+}
+
+// withBackup adds the backup, if there is one, to the operations port.
+func withBackup(operations, backup http.Handler) http.Handler {
+	if backup == nil {
+		return operations
+	}
+	mux := http.NewServeMux()
+	mux.Handle(api.BackupPath, backup)
+	mux.Handle("/", operations)
+	return mux
 }
 
 // pages reads events as the API asks for them.

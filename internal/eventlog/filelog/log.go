@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -23,15 +26,16 @@ const (
 
 // Log is an event store in files. Make it with [Open]. Safe for concurrent use.
 type Log struct {
-	opts    Options
-	metrics *eventlog.Metrics
-	fs      vfs.FS
-	dir     string // for messages
-	lock    io.Closer
-	space   space
-	failed  chan struct{} // closed by fail
-	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
-	wg      sync.WaitGroup
+	opts        Options
+	metrics     *eventlog.Metrics
+	fs          vfs.FS
+	dir         string // for messages
+	lock        io.Closer
+	incarnation uuid.UUID
+	space       space
+	failed      chan struct{} // closed by fail
+	stop        chan struct{} // closed by Close, for the goroutine that watches the disk
+	wg          sync.WaitGroup
 
 	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
 
@@ -47,9 +51,11 @@ type Log struct {
 	cause  error
 
 	journal     *journal.Writer
+	published   atomic.Uint64 // position up to which all events are decided and, if not in the files yet, behind
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
+	sealing     sync.RWMutex // held by seal, which does not wait for it, and shared by backups, which do
 	snapshots   snapshots
 }
 
@@ -75,6 +81,9 @@ func Open(dir string, opts Options) (*Log, error) {
 }
 
 func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
+	if err := refuseUnfinished(tree); err != nil {
+		return nil, err
+	}
 	lock, err := tree.Lock(lockName)
 	if err != nil {
 		return nil, err
@@ -89,6 +98,7 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	l.work.L = &l.qmu
 	l.behind.work.L = &l.behind.mu
 	l.snapshots.work.L = &l.snapshots.mu
+	l.behind.inHand = make(map[*stream]int)
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
 	l.checkpoints.dirs = make(map[string]struct{})
@@ -139,7 +149,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 		if dir == quarantineDir || !strings.HasSuffix(dir, "s") || strings.Contains(dir, ".") {
 			continue
 		}
-		subs, err := l.readDir(dir)
+		subs, err := readDir(l.fs, dir)
 		if err != nil {
 			return err
 		}
@@ -147,7 +157,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 			if _, ok := parseHex([]byte(sub)); !ok || len(sub) != 2 {
 				continue
 			}
-			names, err := l.readDir(dir + "/" + sub)
+			names, err := readDir(l.fs, dir+"/"+sub)
 			if err != nil {
 				return err
 			}
@@ -162,8 +172,8 @@ func (l *Log) walkLogs(visit func(path string)) error {
 }
 
 // readDir takes what is no directory for an empty one: people put notes beside data.
-func (l *Log) readDir(dir string) ([]string, error) {
-	names, err := l.fs.ReadDir(dir)
+func readDir(tree vfs.FS, dir string) ([]string, error) {
+	names, err := tree.ReadDir(dir)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}

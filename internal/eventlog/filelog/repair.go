@@ -50,7 +50,7 @@ func Repair(ctx context.Context, dir string, opts CheckOptions) (*Repaired, erro
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	defer tree.Close() // all that was written is synced
-	if err := newChecker(tree, opts).something(); err != nil {
+	if err := errors.Join(newChecker(tree, opts).something(), refuseUnfinished(tree)); err != nil {
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	lock, err := tree.Lock(lockName)
