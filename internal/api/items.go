@@ -109,7 +109,6 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 			items[i].Country = country
 		}
 	}
-	c.refused = map[int]refusedItem{}
 	for i, found := range s.products(r, items) {
 		if found.err == nil {
 			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
@@ -122,6 +121,9 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 		raw, err := json.Marshal(items[i])
 		if err != nil {
 			return err
+		}
+		if c.refused == nil {
+			c.refused = map[int]refusedItem{}
 		}
 		c.refused[i] = refusedItem{mutation: raw, problem: p}
 	}
