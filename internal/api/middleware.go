@@ -12,22 +12,15 @@ import (
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
 type exchange struct {
-	context.Context          // with the request's deadline
-	id              string   // request id, in logs and in the answer's X-Request-Id
-	route           string   // template of the route, for metrics
-	vars            pathVars // of the route
-	answer          recorder
+	connection context.Context // for its values alone
+	due        *deadline
+	id         string   // request id, in logs and in the answer's X-Request-Id
+	route      string   // template of the route, for metrics
+	vars       pathVars // of the route
+	answer     recorder
 }
 
 type exchangeKey struct{}
-
-// Value implements [context.Context].
-func (x *exchange) Value(key any) any {
-	if key == (exchangeKey{}) {
-		return x
-	}
-	return x.Context.Value(key)
-}
 
 // exchangeOf returns the exchange of a request that has come through observe.
 func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
@@ -36,15 +29,15 @@ func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKe
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w}}
+		x := &exchange{
+			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
+			connection: context.WithoutCancel(r.Context()), due: s.deadlines.next(start),
+			id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w},
+		}
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
 		}
 		w.Header()["X-Request-Id"] = []string{x.id}
-		// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.Timeout)
-		defer cancel()
-		x.Context = ctx
 		r = r.WithContext(x)
 		s.Metrics.inFlight.Inc()
 		defer func() {

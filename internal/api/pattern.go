@@ -3,7 +3,7 @@ package api
 import "strings"
 
 // maxVars is how many variables a pattern may have.
-const maxVars = 4
+const maxVars = 2
 
 // pathVars are the variables of a path as they stand in it, with their escapes.
 type pathVars struct {
