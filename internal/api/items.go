@@ -31,40 +31,56 @@ type addRequest struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
+// addBody is the body of an add.
+type addBody struct {
+	SKU        *string           `json:"sku"`
+	Quantity   *int64            `json:"quantity"`
+	Country    string            `json:"country"`
+	StoreID    *string           `json:"storeId"`
+	ParentID   *uint32           `json:"parentId"`
+	Attributes map[string]string `json:"attributes"`
+	Items      *[]addRequest     `json:"items"` // instead of all but country
+}
+
 func (s *server) addItems(w http.ResponseWriter, r *http.Request) error {
-	var req struct {
-		SKU        *string           `json:"sku"`
-		Quantity   *int64            `json:"quantity"`
-		Country    string            `json:"country"`
-		StoreID    *string           `json:"storeId"`
-		ParentID   *uint32           `json:"parentId"`
-		Attributes map[string]string `json:"attributes"`
-		Items      *[]addRequest     `json:"items"` // instead of all but country
-	}
-	c, err := s.readChange(r, &req)
+	c, err := s.readChange(r, nil)
 	if err != nil {
 		return err
 	}
-	var items []addRequest
+	items, country, err := c.readAdd()
+	if err != nil {
+		return err
+	}
+	if err := s.resolve(r, c, items, country); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
+// readAdd returns what the body of an add asks for.
+func (c *change) readAdd() (items []addRequest, country string, err error) {
+	if add, ok := decodePlainAdd(c.body); ok {
+		return []addRequest{{SKU: add.sku, Quantity: &add.quantity}}, add.country, nil
+	}
+	var req addBody
+	if err := c.body.decode(&req); err != nil {
+		return nil, "", err
+	}
 	if req.Items == nil {
 		one := addRequest{Quantity: req.Quantity, StoreID: req.StoreID, ParentID: req.ParentID, Attributes: req.Attributes}
 		if req.SKU != nil {
 			one.SKU = *req.SKU
 		}
-		items = []addRequest{one}
-	} else {
-		if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
-			return invalid("items", "give one product, or a list of them, not both")
-		}
-		if items = *req.Items; len(items) == 0 {
-			return invalid("items", "at least one item is needed")
-		}
-		c.list = itemsList
+		return []addRequest{one}, req.Country, nil
 	}
-	if err := s.resolve(r, c, items, req.Country); err != nil {
-		return err
+	if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
+		return nil, "", invalid("items", "give one product, or a list of them, not both")
 	}
-	return s.finish(w, r, c)
+	if len(*req.Items) == 0 {
+		return nil, "", invalid("items", "at least one item is needed")
+	}
+	c.list = itemsList
+	return *req.Items, req.Country, nil
 }
 
 // replaceItems clears the cart and adds the items in one commit.
@@ -109,7 +125,6 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 			items[i].Country = country
 		}
 	}
-	c.refused = map[int]refusedItem{}
 	for i, found := range s.products(r, items) {
 		if found.err == nil {
 			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
@@ -122,6 +137,9 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 		raw, err := json.Marshal(items[i])
 		if err != nil {
 			return err
+		}
+		if c.refused == nil {
+			c.refused = map[int]refusedItem{}
 		}
 		c.refused[i] = refusedItem{mutation: raw, problem: p}
 	}

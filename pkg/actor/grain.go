@@ -43,8 +43,9 @@ type grain[S any] struct {
 	events uint64 // in the log, those not decided included
 	tail   uint64 // of them behind the last snapshot
 
-	waiting atomic.Int64 // bytes of the views in their answers
-	shared  []byte       // the view that those who ask now get, while commits are not decided
+	waiting   atomic.Int64 // bytes of the views in their answers
+	shared    []byte       // the view that those who ask now get, while commits are not decided
+	viewBytes int          // length of the last view that was made
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
