@@ -169,7 +169,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
-		reply.View = g.render()
+		g.renderFor(reply)
 	}
 	return batch, reply
 }
