@@ -215,6 +215,7 @@ func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) e
 	} else {
 		b = append(b, `{"result":`...)
 		b = append(b, reply.View...)
+		reply.Release()
 	}
 	b = append(b, `,"mutations":[`...)
 	for i, o := range c.outcomes(reply) {

@@ -148,7 +148,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
-		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch)), Time: now}
+		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
 		out, changed := g.step(state, step.Mutation, &ev)
 		reply.Outcomes = append(reply.Outcomes, out)
 		switch {
@@ -173,7 +173,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	if len(batch) == 0 && cmd.Key != "" {
-		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now, Type: typeNoChange, Payload: []byte("{}")})
+		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now, Type: typeNoChange, Payload: []byte("{}")})
 	}
 	if cmd.Key != "" {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
@@ -188,7 +188,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
-		reply.View = g.render()
+		g.renderFor(reply)
 	}
 	return batch, reply
 }
