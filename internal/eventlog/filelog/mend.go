@@ -25,12 +25,12 @@ func (r *repairer) mend(ctx context.Context, path string) error {
 	if err := r.mkdir(parentDir(path)); err != nil {
 		return err
 	}
-	from, parts := path, r.look.beside[path].sealed
-	whole, restored, mended := r.out.Kept+"/unsealed.tmp", r.out.Kept+"/restored.tmp", r.out.Kept+"/mended.tmp"
+	from, whole, restored, mended := path, r.out.Kept+"/unsealed.tmp", r.out.Kept+"/restored.tmp", r.out.Kept+"/mended.tmp"
+	parts, err := r.unseal(path, whole)
+	if err != nil {
+		return err
+	}
 	if len(parts) > 0 {
-		if err := r.unseal(path, parts, whole); err != nil {
-			return err
-		}
 		from = whole
 	}
 	m := mender{r: r, path: path, kept: kept, heads: make(map[string]uint64)}
@@ -49,8 +49,8 @@ func (r *repairer) mend(ctx context.Context, path string) error {
 		return err
 	}
 	if len(parts) > 0 {
-		for _, n := range slices.Backward(parts) {
-			if err := r.setAsideIfThere(sealedPath(path, n)); err != nil {
+		for _, part := range slices.Backward(parts) {
+			if err := r.setAsideIfThere(part); err != nil {
 				return err
 			}
 		}

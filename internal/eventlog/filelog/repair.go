@@ -136,6 +136,9 @@ func (r *repairer) mendAll(ctx context.Context, faults []Finding) error {
 			resetJournal = true
 		case f.Kind == BadSnapshot || f.Kind == SnapshotLog || f.Kind == SnapshotDiffer:
 			r.did("%s: set aside, the log is replayed instead", f.File)
+			if f.beyond {
+				r.out.Lost = append(r.out.Lost, fmt.Sprintf("%s: its end, if its snapshot was right: %s", f.stream, f.Detail))
+			}
 			if err := r.setAside(f.File); err != nil {
 				return err
 			}
@@ -171,23 +174,14 @@ func (r *repairer) did(format string, args ...any) {
 	r.out.Done = append(r.out.Done, fmt.Sprintf(format, args...))
 }
 
-// misplaced puts a file in its place, or sets it aside. A sealed part, which comes before its stream's file, goes where
-// there is no such file that it might not belong to; a snapshot goes nowhere.
+// misplaced puts a file in its place, or sets it aside. A sealed part that does not belong to the log there is not in
+// force; a snapshot goes nowhere, since the log has all it says.
 func (r *repairer) misplaced(f Finding) error {
 	if f.Kind == WrongPlace {
-		want := f.place
-		stem, sort, _ := parseName(want)
-		free := sort != savedState
-		for _, path := range []string{want, stem + logSuffix} {
-			if _, err := r.tree.Mode(path); err == nil {
-				free = false
-			} else if !isNotExist(err) {
-				return err
-			}
-		}
-		if free {
-			r.did("%s: moved to %s", f.File, want)
-			return errors.Join(r.mkdir(parentDir(want)), r.move(f.File, want))
+		_, sort, _ := parseName(f.place)
+		if _, err := r.tree.Mode(f.place); isNotExist(err) && sort != savedState {
+			r.did("%s: moved to %s", f.File, f.place)
+			return errors.Join(r.mkdir(parentDir(f.place)), r.move(f.File, f.place))
 		}
 	}
 	r.did("%s: set aside", f.File)

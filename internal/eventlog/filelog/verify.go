@@ -39,6 +39,7 @@ type Finding struct {
 	at     int64  // in the stream's log: stays when lines are sealed
 	pos    uint64 // of PositionTwice
 	place  string // of WrongPlace: where the file belongs
+	beyond bool   // of SnapshotLog: it stands for more than there is
 }
 
 // Report is what [Verify] has seen. It lists at most 10,000 faults, and 100 of one stream.

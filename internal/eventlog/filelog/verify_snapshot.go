@@ -91,6 +91,7 @@ func (k *streamCheck) compare(ctx context.Context, in *inspector, snaps []readFi
 			return compared, err
 		} else if !ok {
 			k.fault(s.path, 0, 0, SnapshotLog, s.Offset, fmt.Sprintf("it stands for %d bytes of the log, which has %d, and not that line there", s.Offset, w.size()))
+			k.faults[len(k.faults)-1].beyond = s.Offset > w.size()
 			continue
 		}
 		r.lines = newLineReaderAt(src, from, s.Offset, k.c.opts.MaxLineBytes)
