@@ -35,8 +35,8 @@ func (c *checker) confirm(ctx context.Context) error {
 	if err := c.stillNotes(); err != nil {
 		return err
 	}
+	c.holes() // by the journal that was read before the files
 	if len(first.Faults) == 0 && highest <= c.survey.End().Position {
-		c.holes()
 		c.report.Faults = append(c.report.Faults, twice...)
 		return nil
 	}
@@ -64,7 +64,6 @@ func (c *checker) confirm(ctx context.Context) error {
 	if end := c.survey.End().Position; highest > end && len(c.report.Faults) == 0 {
 		c.fault(Finding{File: journalDir, Kind: JournalBehind, Detail: fmt.Sprintf("it ends at position %d, and a file has position %d", end, highest)})
 	}
-	c.holes()
 	return c.excuseTorn()
 }
 
@@ -104,29 +103,16 @@ func (c *checker) foundTwice(first, second []Finding) (both []Finding, err error
 	return both, nil
 }
 
-// stillNotes leaves out the notes on files that are not there any more, or in force: a process is at work.
-func (c *checker) stillNotes() (err error) {
-	held := false
-	if !c.alone && slices.ContainsFunc(c.report.Notes, func(f Finding) bool { return f.Kind == Leftover }) {
-		if held, err = c.tree.Held(lockName); err != nil {
-			return err
-		}
+// stillNotes leaves out the notes of what a process that is at work puts in order by itself.
+func (c *checker) stillNotes() error {
+	passing := func(f Finding) bool { return f.Kind == Leftover || f.Kind == Unforced }
+	if c.alone || !slices.ContainsFunc(c.report.Notes, passing) {
+		return nil
 	}
-	c.report.Notes = slices.DeleteFunc(c.report.Notes, func(f Finding) bool {
-		switch f.Kind {
-		case Leftover:
-			_, gone := c.tree.Mode(f.File)
-			return held || gone != nil // who is at work writes one and puts it in its place
-		case Unforced:
-			h, bad := c.openStream(f.stream)
-			if bad != nil {
-				return false // a fault tells more
-			}
-			err = errors.Join(err, h.Close())
-			return !slices.Contains(h.unforced, f.File)
-		}
-		return false
-	})
+	held, err := c.tree.Held(lockName)
+	if held {
+		c.report.Notes = slices.DeleteFunc(c.report.Notes, passing)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package filelog
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"cartd/internal/eventlog"
@@ -495,4 +497,44 @@ func TestExportGivesWhatIsSealed(t *testing.T) {
 	dir := t.TempDir()
 	all := sealedCart(t, dir)
 	wantExported(t, all, exportAll(t, dir))
+}
+
+func TestVerifyWhileManySealFindsNothing(t *testing.T) {
+	dir := t.TempDir()
+	m := newMetrics()
+	l := mustOpen(t, dir, Options{Durability: SyncNever, SegmentBytes: 4 << 10, SealBytes: 1 << 10, Metrics: m})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil && n < 500; n += 25 {
+				growTally(t, l, logtest.Stream(t, fmt.Sprintf("w%d", w)), 25)
+			}
+		})
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		wg.Wait()
+	}()
+	for looks, more := 0, true; more && (looks < 10 || value(t, m.Seals) < 8); looks++ {
+		r, err := Verify(t.Context(), dir, CheckOptions{State: tallies})
+		if err != nil || len(r.Faults)+len(r.Notes) > 0 {
+			t.Errorf("got %+v, %v; want no faults and no notes", r, err)
+			break
+		}
+		select {
+		case <-written:
+			more = false
+		default:
+		}
+	}
+	stop()
+	<-written
+	mustClose(t, l)
+	r := wantClean(t, dir)
+	if len(r.Notes) > 0 || r.Sealed == 0 || r.Snapshots == 0 {
+		t.Errorf("afterwards: got notes %+v, %d sealed parts, %d snapshots; want none, some and some", r.Notes, r.Sealed, r.Snapshots)
+	}
 }

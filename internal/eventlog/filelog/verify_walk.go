@@ -102,7 +102,7 @@ func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 		return nil
 	case leftoverFile:
 		c.leftovers = append(c.leftovers, path)
-		c.note(Finding{File: path, Kind: Leftover, Detail: "was not put in its place: the process that wrote it has ended, or is at work"})
+		c.note(Finding{File: path, Kind: Leftover, Detail: "was not put in its place before the process that wrote it ended"})
 		return nil
 	}
 	id, err := eventlog.ParseStreamID(kind, stem)
