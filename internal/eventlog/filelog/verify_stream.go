@@ -88,15 +88,23 @@ func (k *streamCheck) check(ctx context.Context) error {
 
 // openStream opens all of a stream's log. The error wraps errNoFile if a part of it is no regular file.
 func (c *checker) openStream(path string) (*history, error) {
-	a := c.beside[path]
-	mode, err := c.tree.Mode(path)
-	if err != nil && !isNotExist(err) {
+	if err := c.regular(path); err != nil {
 		return nil, err
 	}
-	if a.odd || err == nil && !mode.IsRegular() { // opening a pipe would wait for who writes to it
-		return nil, errNoFile
+	return openParts(c.tree, path, c.beside[path].sealed, c.opts.MaxLineBytes)
+}
+
+// regular returns errNoFile if a part of the stream's log is there and no regular file: opening a pipe would wait for who
+// writes to it.
+func (c *checker) regular(path string) error {
+	mode, err := c.tree.Mode(path)
+	if isNotExist(err) {
+		mode, err = 0, nil
 	}
-	return openParts(c.tree, path, a.sealed, c.opts.MaxLineBytes)
+	if err == nil && (c.beside[path].odd || !mode.IsRegular()) {
+		err = errNoFile
+	}
+	return err
 }
 
 // fault notes a fault at byte at of the log.
