@@ -7,6 +7,7 @@
 //	cartd backup  copy everything that is stored, also while a server runs
 //	cartd restore make a data directory of a backup
 //	cartd import  take over the logs of the service before cartd
+//	cartd compact compress the older part of the carts' logs
 //	cartd export  print the stored events as JSON lines
 //	cartd version print the version
 //
@@ -33,6 +34,7 @@ type cli struct {
 	Backup  backupCmd  `cmd:"" help:"Make a backup, of a directory that no server uses (--data) or of a running server (--url). Exit code 0: done, 1: done, but something in the shop was damaged before, 2: there is no backup."`
 	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup. Exit code 0: done, 1: the backup is not sound, 2: it could not be done."`
 	Import  importCmd  `cmd:"" help:"Take over the carts of the service before cartd. No server may be running. Exit code 0: all carts are there, 1: something could not be taken over, 2: it could not be done."`
+	Compact compactCmd `cmd:"" help:"Compress the older part of the carts' logs, which stay the same, and remove files that a crash has left. No server may be running. Exit code 0: done, 1: something is wrong, 2: it could not begin."`
 	Export  exportCmd  `cmd:"" help:"Print the stored events of all carts, or one, as JSON lines. A server may be running."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

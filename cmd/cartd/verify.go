@@ -10,7 +10,9 @@ import (
 	"os"
 	"time"
 
+	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
+	"cartd/internal/grain"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -28,7 +30,7 @@ var errFaults = errors.New("something is wrong; see above")
 // Run checks the directory and prints a report.
 func (c *verifyCmd) Run(ctx context.Context) error {
 	progress, finish := fileProgress(os.Stderr, "verify")
-	report, err := filelog.Verify(ctx, c.Dir, filelog.CheckOptions{Progress: progress})
+	report, err := filelog.Verify(ctx, c.Dir, filelog.CheckOptions{Progress: progress, State: states})
 	finish()
 	if err != nil {
 		return exitError{2, err}
@@ -40,6 +42,14 @@ func (c *verifyCmd) Run(ctx context.Context) error {
 		return errFaults
 	}
 	return nil
+}
+
+// states makes the carts that snapshots are compared with.
+func states(id eventlog.StreamID) filelog.Replayer {
+	if id.Kind() != eventlog.KindCart {
+		return nil
+	}
+	return grain.NewReplay(id.Name(), grain.Limits{})
 }
 
 // printReport writes what was found.
@@ -56,7 +66,7 @@ func printReport(w io.Writer, r *filelog.Report, dir string, asJSON bool) error 
 	for _, f := range r.Faults {
 		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(r, f.Kind, dir))
 	}
-	fmt.Fprintf(out, "%d carts, %d events, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Bytes, r.Seconds)
+	fmt.Fprintf(out, "%d carts, %d events, %d sealed parts, %d snapshots, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Sealed, r.Snapshots, r.Bytes, r.Seconds)
 	if len(r.Faults) == 0 {
 		fmt.Fprintln(out, "all is well")
 	} else {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 func Props[S any](system *protoactor.ActorSystem, cfg Config[S]) *protoactor.Props {
 	cfg = cfg.withDefaults()
 	return protoactor.PropsFromProducer(
-		func() protoactor.Actor { return &grain[S]{cfg: &cfg} },
+		func() protoactor.Actor { return &grain[S]{past: past[S]{cfg: &cfg}} },
 		protoactor.WithMailbox(newMailbox(system, cfg.MaxQueued)),
 	)
 }
@@ -32,17 +31,12 @@ const typeNoChange = "NoChange"
 
 // grain is one activation. Receive owns all fields; flights are shared with the log, which decides them.
 type grain[S any] struct {
-	cfg   *Config[S]
-	id    string
+	past[S] // its state is nil until the log has been replayed
+
 	claim Claim
-	state *S
-	info  Info
-	keys  keyring
 	last  *flight      // the newest commit; nil before the first
 	queue atomic.Int64 // commits that are not decided
-
-	events uint64 // in the log, those not decided included
-	tail   uint64 // of them behind the last snapshot
+	tail  uint64       // events behind the last snapshot
 
 	waiting   atomic.Int64 // bytes of the views in their answers
 	shared    []byte       // the view that those who ask now get, while commits are not decided
@@ -190,7 +184,6 @@ func (g *grain[S]) replay(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("replay %s %s after version %d: %w", g.cfg.Kind, g.id, g.info.Version, err)
 		}
-		g.events++
 		g.tail++
 		if err := g.reapply(state, ev); err != nil {
 			return fmt.Errorf("replay %s %s, version %d: %w", g.cfg.Kind, g.id, ev.Version, err)
@@ -211,59 +204,9 @@ func (g *grain[S]) loader(state **S) func([]byte) error {
 			g.cfg.Logger.Warn("snapshot is not used", "kind", g.cfg.Kind, "id", g.id, "err", err)
 			return err
 		}
-		*state = s
+		*state, g.tail = s, 0
 		return nil
 	}
-}
-
-// reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
-// none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
-func (g *grain[S]) reapply(state *S, ev Event) error {
-	g.info.Version = ev.Version
-	if ev.Damaged {
-		g.info.Damaged = true
-		return nil
-	}
-	g.touch(ev.Time)
-	if ev.Key != "" {
-		g.keys.add(ev.Key, ev.Request)
-	}
-	if ev.Type == typeNoChange {
-		return nil
-	}
-	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
-	if errors.Is(err, ErrNewerSchema) {
-		return err
-	}
-	if err != nil {
-		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
-		g.info.Damaged = g.info.Damaged || !slices.Contains(g.cfg.Requests, ev.Type)
-	} else {
-		err = g.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
-	}
-	if err != nil && !errors.Is(err, NoChange) {
-		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
-	}
-	return nil
-}
-
-// applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.
-func (g *grain[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
-			g.info.Damaged = true
-			err = fmt.Errorf("handler panicked: %v", r)
-		}
-	}()
-	return g.cfg.Replay.Apply(state, m, meta)
-}
-
-func (g *grain[S]) touch(t time.Time) {
-	if g.info.Created.IsZero() {
-		g.info.Created = t
-	}
-	g.info.Updated = t
 }
 
 // now is the time for new events: in milliseconds, as the log keeps it, and never before the last event's.

@@ -137,7 +137,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 			if state == g.state {
 				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 			}
-			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now}
+			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
 			if out, changed := g.step(state, m, &ev); changed {
 				batch = append(batch, ev)
 			} else if out.Refusal != nil {

@@ -152,7 +152,7 @@ func (a *activation) replay(ctx context.Context, load func([]byte) error, yield 
 		if err != nil {
 			err = fmt.Errorf("replay %s: %w", a.s.id, err)
 		} else if ev.ID != uuid.Nil {
-			a.know(&ev, ev.Position)
+			know(&a.ids, &ev, ev.Position)
 		}
 		return yield(ev, err)
 	})
@@ -169,8 +169,8 @@ func (l *Log) sealedDamage(path string, offset int64, err error) {
 	l.opts.Logger.Error("event log is damaged: a sealed part cannot be read in whole", "file", path, "offset", offset, "error", err)
 }
 
-func (a *activation) know(ev *eventlog.Event, place uint64) {
-	a.ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
+func know(ids *idmap.Map[known], ev *eventlog.Event, place uint64) {
+	ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
 }
 
 // contentSum tells whether two events with one id are the same. Snapshots hold it: it is the same for ever. It keeps

@@ -130,7 +130,7 @@ func (a *activation) encode(c *eventlog.Commit, it *item) error {
 	for i := range c.Events {
 		ev := c.Events[i]
 		ev.Branch, ev.Version = c.Branch, c.Want+1+uint64(i)
-		a.know(&ev, queuedPlace|a.queued)
+		know(&a.ids, &ev, queuedPlace|a.queued)
 		a.queued++
 	}
 	version := c.Want + uint64(len(c.Events))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
 	"cartd/internal/eventlog/logtest"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,4 +118,15 @@ func value(t testing.TB, c prometheus.Collector) float64 {
 	}
 	m := families[0].GetMetric()[0]
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
+// mustTree returns the tree below dir.
+func mustTree(t testing.TB, dir string) *vfs.Dir {
+	t.Helper()
+	tree, err := vfs.OpenExisting(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	return tree
 }

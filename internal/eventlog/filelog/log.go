@@ -55,7 +55,7 @@ type Log struct {
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
-	sealing     sync.RWMutex // held by seal, which does not wait for it, and shared by backups, which do
+	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup
 	snapshots   snapshots
 }
 

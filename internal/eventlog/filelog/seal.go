@@ -39,10 +39,10 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if cause := l.Cause(); cause != nil {
 		return false, fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
 	}
-	if !l.sealing.TryLock() {
+	if !l.sealing.TryRLock() {
 		return false, nil
 	}
-	defer l.sealing.Unlock()
+	defer l.sealing.RUnlock()
 	h, err := l.openHistory(s)
 	if err != nil {
 		return false, err

@@ -62,7 +62,7 @@ func abandoned(t testing.TB, dir string) map[string][]eventlog.Event {
 
 func mustVerify(t testing.TB, dir string) *Report {
 	t.Helper()
-	r, err := Verify(t.Context(), dir, CheckOptions{})
+	r, err := Verify(t.Context(), dir, CheckOptions{State: tallies})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +121,11 @@ type planted struct {
 	name  string
 	write func(testing.TB, string) map[string][]eventlog.Event // the directory
 	plant func(testing.TB, string) Finding                     // what has to be found; Detail is not compared
-	lost  int                                                  // events that nobody can bring back
+	lost  int                                                  // events that nobody can bring back; -1: so many, and faults
 }
+
+// some events are lost, how many depends on how they were compressed.
+const some = -2
 
 // oldCart makes the journal forget a directory's carts: it is opened and written to once more.
 func oldCart(t testing.TB, dir string) map[string][]eventlog.Event {
@@ -148,7 +151,10 @@ func offsetOf(t testing.TB, dir, cart string, line int) int64 {
 }
 
 // faults are the kinds of damage that verify finds and repair mends.
-var faults = []planted{
+var faults = slices.Concat(fileFaults, sealedFaults, snapshotFaults)
+
+// fileFaults are those of the journal and of streams' files.
+var fileFaults = []planted{
 	{"flipped bit in a line", oldCart, func(t testing.TB, dir string) Finding {
 		at := offsetOf(t, dir, "c1", 3)
 		edit(t, dir, cartFile(t, "c1"), func(b []byte) []byte { b[at+70] ^= 4; return b })
@@ -315,10 +321,12 @@ func TestVerifyFindsEveryPlantedFault(t *testing.T) {
 			wantClean(t, dir)
 			want := test.plant(t, dir)
 			r := mustVerify(t, dir)
-			if !slices.ContainsFunc(r.Faults, func(f Finding) bool { f.Detail, f.pos, f.place = "", 0, ""; return f == want }) {
+			if !slices.ContainsFunc(r.Faults, func(f Finding) bool {
+				return f.File == want.File && f.Offset == want.Offset && f.Line == want.Line && f.Kind == want.Kind
+			}) {
 				t.Errorf("got faults %+v, want among them %+v", r.Faults, want)
 			}
-			if len(r.Faults) > 1 && test.lost >= 0 {
+			if len(r.Faults) > 1 && test.lost != -1 {
 				t.Errorf("got faults %+v, want one", r.Faults)
 			}
 		})

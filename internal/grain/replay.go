@@ -1,0 +1,26 @@
+package grain
+
+import (
+	"cartd/internal/eventlog"
+	"cartd/pkg/actor"
+)
+
+// Replay makes a cart of the events of its stream, to compare it with a snapshot. Make it with [NewReplay]. For one
+// goroutine at a time.
+type Replay struct{ main *actor.Replay[Cart] }
+
+// NewReplay returns the cart id before its first event. Of limits only the rounding counts.
+func NewReplay(id string, limits Limits) Replay {
+	return Replay{actor.NewReplay(Config(nil, limits, Options{}), id)}
+}
+
+// Apply applies the next event of the stream, as an activation does.
+func (r Replay) Apply(ev eventlog.Event) {
+	if ev.Branch == "" { // see claim.Replay
+		r.main.Apply(actorEvent(&ev))
+	}
+}
+
+// Compare says what the data of a snapshot tells otherwise than the events so far; "" if nothing. The error means that
+// they cannot be compared: another program has written one of them.
+func (r Replay) Compare(data []byte) (difference string, err error) { return r.main.Compare(data) }
