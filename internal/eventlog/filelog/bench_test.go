@@ -3,10 +3,8 @@ package filelog
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 	"testing"
 
-	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/logtest"
 )
 
@@ -23,36 +21,10 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchmarkAppend(b *testing.B, writers int, d Durability) {
-	l := mustOpen(b, b.TempDir(), Options{Durability: d, SegmentBytes: 16 << 20})
-	acts := make([]eventlog.Activation, writers)
-	for i := range acts {
-		acts[i] = logtest.Activate(b, l, logtest.Stream(b, fmt.Sprintf("c%d", i)))
-		defer acts[i].Release()
-	}
-	ev := logtest.Event(1)
+	own := newOwnLog(b, writers, Options{Durability: d, SegmentBytes: 16 << 20})
 	b.ReportAllocs()
 	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i, act := range acts {
-		n := b.N / writers
-		if i < b.N%writers {
-			n++
-		}
-		wg.Go(func() {
-			done := make(chan error, 1)
-			decided := func(_ eventlog.Receipt, err error) { done <- err }
-			evs := []eventlog.Event{ev}
-			for v := range n {
-				evs[0].ID = logtest.Event(1).ID
-				act.Append(eventlog.Commit{Want: uint64(v), Events: evs}, decided)
-				if err := <-done; err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
+	own.append(b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
