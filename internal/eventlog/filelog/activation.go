@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"math/bits"
 
 	"cartd/internal/eventlog"
 
@@ -167,14 +168,11 @@ func (a *activation) know(ev *eventlog.Event, place uint64) {
 }
 
 func (l *Log) sum(ev *eventlog.Event) uint64 {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	h.WriteString(ev.Branch)
-	h.WriteByte(0) // neither names nor types hold one that would matter: a payload begins with a brace
-	h.WriteString(ev.Type)
-	h.WriteByte(0)
-	h.Write(ev.Payload)
-	return h.Sum64()
+	name := maphash.String(l.seed, ev.Type)
+	if ev.Branch != "" {
+		name = bits.RotateLeft64(name, 1) ^ maphash.String(l.seed, ev.Branch)
+	}
+	return bits.RotateLeft64(name, 1) ^ maphash.Bytes(l.seed, ev.Payload)
 }
 
 func (a *activation) head(branch string) uint64 {
