@@ -33,7 +33,7 @@ func (l *Log) markDirty(shares []share) {
 	for i := range shares {
 		if s := shares[i].s; len(shares[i].b.ends) > 0 && !s.dirty {
 			s.dirty = true
-			l.reference(s)
+			s.reference()
 			c.dirty = append(c.dirty, s)
 		}
 	}

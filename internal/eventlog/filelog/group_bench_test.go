@@ -18,13 +18,14 @@ import (
 // lane is one of several ways to do the same work, which a benchmark compares within one run.
 type lane struct {
 	name    string
+	events  int    // of a round
 	prepare func() // before each round, not measured; nil: nothing
 	do      func() // a round's work
 }
 
-// race lets the lanes do their work in turn, round after round, so that all of them meet the same machine, and
-// reports events/s of each and how many times the time of the others the first one takes: medians of the rounds.
-func race(b *testing.B, events int, lanes ...lane) {
+// race lets the lanes do their work in turn, round after round, so that all of them meet the same machine. It reports
+// events/s of each, and how many times the time of each other the first one takes for an event: medians of the rounds.
+func race(b *testing.B, lanes ...lane) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // cartd's own default
 	times := make([][]float64, len(lanes))
@@ -37,11 +38,11 @@ func race(b *testing.B, events int, lanes ...lane) {
 			runtime.GC() // nobody pays for the one before
 			start := time.Now()
 			lanes[i].do()
-			times[i] = append(times[i], time.Since(start).Seconds())
+			times[i] = append(times[i], time.Since(start).Seconds()/float64(lanes[i].events))
 		}
 	}
 	for i, l := range lanes {
-		b.ReportMetric(float64(events)/median(times[i]), l.name+"/s")
+		b.ReportMetric(1/median(times[i]), l.name+"/s")
 		if i == 0 {
 			continue
 		}
@@ -86,12 +87,12 @@ func BenchmarkGroupCommit(b *testing.B) {
 			own := newOwnLog(b, count, Options{SegmentBytes: 16 << 20})
 			journal, files := newBareJournal(b, own.record, count, false), newBareJournal(b, own.record, count, true)
 			each := newBareFile(b)
-			race(b, events,
-				lane{"log", own.activate, func() { own.append(events) }},
-				lane{"journal", nil, func() { journal.append(events) }},
-				lane{"files", nil, func() { files.append(events) }},
-				lane{"sync", nil, func() {
-					for range events / count { // as many as each writer has
+			race(b,
+				lane{"log", events, own.activate, func() { own.append(events) }},
+				lane{"journal", events, nil, func() { journal.append(events) }},
+				lane{"files", events, nil, func() { files.append(events) }},
+				lane{"sync", events / count, nil, func() {
+					for range events / count {
 						each.write(b, own.record)
 					}
 				}})

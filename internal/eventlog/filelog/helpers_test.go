@@ -45,7 +45,7 @@ func checkEntries(t testing.TB, l *Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, s := range l.streams {
-		t.Errorf("entry of %s is left with %d references", id, s.refs)
+		t.Errorf("entry of %s is left with %d references", id, s.refs.Load())
 	}
 }
 

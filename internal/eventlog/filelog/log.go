@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
@@ -30,6 +32,7 @@ type Log struct {
 	dir     string // for messages
 	lock    io.Closer
 	seed    maphash.Seed // of the sums that tell whether an event is the same one
+	opened  time.Time
 	space   space
 	failed  chan struct{} // closed by fail
 	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
@@ -47,8 +50,10 @@ type Log struct {
 	ready  []*stream  // to be written, each once: no longer than there are streams with queued appends
 	closed bool
 	cause  error
+	ended  atomic.Bool // closed, or there is a cause; set with qmu held
 
 	journal     *journal.Writer
+	synced      time.Duration // what the last sync of the journal took; of the committer
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
@@ -82,13 +87,13 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	}
 	l := &Log{
 		dir:  dir,
-		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(),
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(), opened: time.Now(),
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
-	l.behind.work.L = &l.behind.mu
+	l.behind.init()
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
 	l.checkpoints.dirs = make(map[string]struct{})
@@ -239,8 +244,11 @@ func (l *Log) Writable() error {
 	return nil
 }
 
-// unusable returns ErrClosed, ErrFailed or nil.
+// unusable returns ErrClosed, ErrFailed or nil. As long as it is nil it takes no lock that all streams share.
 func (l *Log) unusable() error {
+	if !l.ended.Load() {
+		return nil
+	}
 	l.qmu.Lock()
 	defer l.qmu.Unlock()
 	return l.unusableLocked()
@@ -279,6 +287,7 @@ func (l *Log) fail(cause error) {
 	first := l.cause == nil
 	if first {
 		l.cause = cause
+		l.ended.Store(true)
 		close(l.failed)
 	}
 	l.qmu.Unlock()
@@ -297,16 +306,14 @@ func (l *Log) Close() error {
 		return eventlog.ErrClosed
 	}
 	l.closed = true
+	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
 	close(l.stop)
 	l.wg.Wait()
-	l.behind.mu.Lock()
-	l.behind.closed = true
-	l.behind.work.Broadcast()
-	l.behind.mu.Unlock()
+	l.behind.close()
 	l.writing.Wait()
 	var err error
 	if l.Cause() == nil {
