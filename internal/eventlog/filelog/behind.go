@@ -21,14 +21,9 @@ const (
 	behindDelay = 100 * time.Millisecond
 )
 
-const (
-	// checkpointSegments is how many segments are there before a checkpoint is made: a file that grows all the time
-	// is synced once for all of them.
-	checkpointSegments = 4
-	// maxSegments bounds the journal, and with it the time that a start takes. The committer waits for the
-	// checkpoint while there are more segments.
-	maxSegments = 8
-)
+// maxSegments bounds the journal, and with it the time that a start takes. The committer waits for the checkpoint
+// while there are more segments.
+const maxSegments = 8
 
 // behindWriters write lines to the streams' files. More of them do not help: nothing is synced here.
 const behindWriters = 2

@@ -155,7 +155,7 @@ func (l *Log) commit(r *round) {
 			l.scheduleBehind(r.shares)
 		}
 	}
-	if rotated && l.journal.Segments() > checkpointSegments {
+	if rotated && l.journal.Segments() > l.opts.CheckpointSegments {
 		l.kickCheckpoint() // now that the streams of all frames before are known to be dirty
 	}
 	l.tell(r)

@@ -16,6 +16,7 @@ func mustOpen(t testing.TB, dir string, opts Options) *Log {
 	t.Helper()
 	if opts.SegmentBytes == 0 {
 		opts.SegmentBytes = 8 << 10 // writing 16 MiB of zeros takes longer than most tests
+		opts.CheckpointSegments = 1
 	}
 	l, err := Open(dir, opts)
 	if err != nil {
