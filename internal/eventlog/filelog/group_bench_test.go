@@ -23,14 +23,17 @@ type lane struct {
 	do      func() // a round's work
 }
 
+const leastRounds = 9
+
 // race lets the lanes do their work in turn, round after round, so that all of them meet the same machine. It reports
-// events/s of each, and how many times the time of each other the first one takes for an event: medians of the rounds.
+// events/s of each, and how many times the time of each other the first one takes for an event: medians of the rounds, of
+// which there are leastRounds however short the time is.
 func race(b *testing.B, lanes ...lane) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as cartd itself
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
 	times := make([][]float64, len(lanes))
-	for n := 0; b.Loop(); n++ {
+	for n, more := 0, b.Loop(); more || n < leastRounds; n++ {
 		for i := range lanes {
 			i = (i + n) % len(lanes) // nobody is always the first
 			if lanes[i].prepare != nil {
@@ -41,6 +44,7 @@ func race(b *testing.B, lanes ...lane) {
 			lanes[i].do()
 			times[i] = append(times[i], time.Since(start).Seconds()/float64(lanes[i].events))
 		}
+		more = more && b.Loop()
 	}
 	for i, l := range lanes {
 		b.ReportMetric(1/median(times[i]), l.name+"/s")
