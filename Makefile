@@ -9,6 +9,8 @@ ARGS     ?=
 PKG      ?= ./...
 BENCH    ?= .
 COUNT    ?= 1
+TIME     ?= 1s
+CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
 
@@ -20,7 +22,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-http prove crash fuzz cover clean
+.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -54,8 +56,11 @@ generate-check: ## Fail if pkg/messages is not what proto/ makes it
 	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
 		{ echo >&2 "pkg/messages is not what proto/ makes it (above): run 'make generate' and commit the result."; exit 1; }
 
-bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, COUNT=10 for go tool benchstat
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
+bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)
+
+bench-million: ## Appends with 1,000,000 carts on disk beside 1,000 (5 GB under TMPDIR for some minutes); CARTS=100000
+	CARTD_BENCH_CARTS=$(CARTS) go test -run '^$$' -bench ManyCarts -benchtime=$(TIME) -timeout 60m -v ./internal/eventlog/filelog
 
 bench-http: build ## Adds over HTTP beside a bare net/http server, in turn, 40 s (Linux); ARGS='-rounds 9 -round 5s'
 	CGO_ENABLED=0 go build -C bench -trimpath -o ../bin/ ./bench-bare ./bench-http

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/bits"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/idmap"
@@ -176,15 +177,11 @@ func know(ids *idmap.Map[known], ev *eventlog.Event, place uint64) {
 // contentSum tells whether two events with one id are the same. Snapshots hold it: it is the same for ever. It keeps
 // mistakes apart and not attacks: who can choose ids and payloads harms a cart of their own.
 func contentSum(ev *eventlog.Event) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	zero := [1]byte{} // neither names nor types hold one that would matter: a payload begins with a brace
-	d.WriteString(ev.Branch)
-	d.Write(zero[:])
-	d.WriteString(ev.Type)
-	d.Write(zero[:])
-	d.Write(ev.Payload)
-	return d.Sum64()
+	name := xxhash.Sum64String(ev.Type)
+	if ev.Branch != "" {
+		name = bits.RotateLeft64(name, 1) ^ xxhash.Sum64String(ev.Branch)
+	}
+	return bits.RotateLeft64(name, 1) ^ xxhash.Sum64(ev.Payload)
 }
 
 func (a *activation) head(branch string) uint64 {

@@ -21,7 +21,7 @@ func (a *activation) Append(c eventlog.Commit, decided func(eventlog.Receipt, er
 
 // submit queues the commit, or its refusal. told is true when the item is decided already.
 func (a *activation) submit(c *eventlog.Commit, decided func(eventlog.Receipt, error)) (it item, told bool) {
-	it = item{decided: decided, at: time.Now()}
+	it = item{decided: decided, at: time.Since(a.log.opened)}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

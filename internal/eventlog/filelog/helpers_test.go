@@ -17,6 +17,7 @@ func mustOpen(t testing.TB, dir string, opts Options) *Log {
 	t.Helper()
 	if opts.SegmentBytes == 0 {
 		opts.SegmentBytes = 8 << 10 // writing 16 MiB of zeros takes longer than most tests
+		opts.CheckpointSegments = 1
 	}
 	l, err := Open(dir, opts)
 	if err != nil {
@@ -46,7 +47,7 @@ func checkEntries(t testing.TB, l *Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, s := range l.streams {
-		t.Errorf("entry of %s is left with %d references", id, s.refs)
+		t.Errorf("entry of %s is left with %d references", id, s.refs.Load())
 	}
 }
 

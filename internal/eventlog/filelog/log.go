@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
@@ -32,6 +33,7 @@ type Log struct {
 	dir         string // for messages
 	lock        io.Closer
 	incarnation uuid.UUID
+	opened      time.Time
 	space       space
 	failed      chan struct{} // closed by fail
 	stop        chan struct{} // closed by Close, for the goroutine that watches the disk
@@ -49,9 +51,11 @@ type Log struct {
 	ready  []*stream  // to be written, each once: no longer than there are streams with queued appends
 	closed bool
 	cause  error
+	ended  atomic.Bool // closed, or there is a cause; set with qmu held
 
 	journal     *journal.Writer
 	published   atomic.Uint64 // position up to which all events are decided and, if not in the files yet, behind
+	synced      time.Duration // what the last sync of the journal took; of the committer
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
@@ -90,15 +94,14 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	}
 	l := &Log{
 		dir:  dir,
-		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock,
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, opened: time.Now(),
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
-	l.behind.work.L = &l.behind.mu
+	l.behind.init()
 	l.snapshots.work.L = &l.snapshots.mu
-	l.behind.inHand = make(map[*stream]int)
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
 	l.checkpoints.dirs = make(map[string]struct{})
@@ -250,8 +253,11 @@ func (l *Log) Writable() error {
 	return nil
 }
 
-// unusable returns ErrClosed, ErrFailed or nil.
+// unusable returns ErrClosed, ErrFailed or nil. As long as it is nil it takes no lock that all streams share.
 func (l *Log) unusable() error {
+	if !l.ended.Load() {
+		return nil
+	}
 	l.qmu.Lock()
 	defer l.qmu.Unlock()
 	return l.unusableLocked()
@@ -290,6 +296,7 @@ func (l *Log) fail(cause error) {
 	first := l.cause == nil
 	if first {
 		l.cause = cause
+		l.ended.Store(true)
 		close(l.failed)
 	}
 	l.qmu.Unlock()
@@ -308,6 +315,7 @@ func (l *Log) Close() error {
 		return eventlog.ErrClosed
 	}
 	l.closed = true
+	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
 	l.journal.GiveUp()
@@ -316,10 +324,7 @@ func (l *Log) Close() error {
 	l.saving.Wait()
 	close(l.stop)
 	l.wg.Wait()
-	l.behind.mu.Lock()
-	l.behind.closed = true
-	l.behind.work.Broadcast()
-	l.behind.mu.Unlock()
+	l.behind.close()
 	l.writing.Wait()
 	var err error
 	if l.Cause() == nil {

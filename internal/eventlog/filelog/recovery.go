@@ -66,7 +66,10 @@ func (l *Log) openJournal() error {
 	opened := make(chan struct{})
 	l.journal, err = journal.Open(l.fs, journalDir, state, journal.Options{
 		SegmentBytes: l.opts.SegmentBytes, Sync: sync,
-		Synced:  func(d time.Duration) { l.metrics.SyncDuration.Observe(d.Seconds()) },
+		Synced: func(d time.Duration) {
+			l.synced = d
+			l.metrics.SyncDuration.Observe(d.Seconds())
+		},
 		Reserve: l.space.reserve, Settle: l.space.give, Starved: l.space.starve,
 		Failed: func(err error) {
 			<-opened

@@ -161,7 +161,7 @@ func (l *Log) cutFile(s *stream, cut int64) error {
 	// Nobody knows which file is there after an error, and the next line must go to the right one.
 	if err := errors.Join(l.fs.Rename(s.path+".tmp", s.path), l.syncDir(s.dir)); err != nil {
 		s.broken = err
-		l.reference(s)
+		s.reference()
 		l.fail(err)
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 // several frames. It returns the events of each cart.
 func written(t testing.TB, dir string) map[string][]eventlog.Event {
 	t.Helper()
-	l := mustOpen(t, dir, Options{Durability: SyncNever, SegmentBytes: 16 << 10})
+	l := mustOpen(t, dir, Options{Durability: SyncNever, SegmentBytes: 16 << 10, CheckpointSegments: 1})
 	all := make(map[string][]eventlog.Event)
 	heads := make(map[string]uint64)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -400,7 +400,7 @@ func TestVerifyOfACrashedDirectoryIsClean(t *testing.T) {
 
 func TestVerifyWhileManyWriteFindsNothing(t *testing.T) {
 	dir := t.TempDir()
-	l := mustOpen(t, dir, Options{Durability: SyncNever, SegmentBytes: 16 << 10, OpenFiles: 4})
+	l := mustOpen(t, dir, Options{Durability: SyncNever, SegmentBytes: 16 << 10, CheckpointSegments: 1, OpenFiles: 4})
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for w := range 16 {
