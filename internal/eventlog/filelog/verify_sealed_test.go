@@ -244,6 +244,11 @@ var sealedFaults = []planted{
 		write(t, filepath.Join(dir, path), nil)
 		return Finding{File: path, Kind: BadName}
 	}, 0},
+	{"former lines in a sealed part that is cut", formerParts, func(t testing.TB, dir string) Finding {
+		path := sealedPath(cartFile(t, "f1"), 1)
+		edit(t, dir, path, func(b []byte) []byte { return b[:len(b)-60] })
+		return Finding{File: path, Kind: BadSealed}
+	}, some},
 	{"sealed lines that the journal has", journalledParts, func(t testing.TB, dir string) Finding {
 		path := sealedPath(cartFile(t, "c1"), 2)
 		edit(t, dir, path, func(b []byte) []byte { return b[:len(b)/2] })
