@@ -58,8 +58,9 @@ func (l *Log) take(into []*stream) []*stream {
 type round struct {
 	frame   journal.Builder
 	shares  []share
-	err     error // why nothing is appended, or nobody knows
-	unknown bool  // what is there
+	err     error           // why nothing is appended, or nobody knows
+	unknown bool            // what is there
+	took    []time.Duration // by each append that is answered
 }
 
 // committer writes what is queued, frame by frame, until Close. It alone writes to the journal.
@@ -236,20 +237,22 @@ func (l *Log) flushFew(shares []share) bool {
 // tell answers the appends of the round, those of a stream in order, and lets go of what they took.
 func (l *Log) tell(r *round) {
 	now := time.Since(l.opened)
+	r.took = r.took[:0]
 	for i := range r.shares {
-		if r.err != nil {
-			l.space.give(r.shares[i].b.takes)
-		}
-		l.tellShare(&r.shares[i], r.err)
-	}
-	for i := range r.shares { // nobody waits for this
 		sh := &r.shares[i]
+		if r.err != nil {
+			l.space.give(sh.b.takes)
+		}
 		for j := range sh.b.items {
 			if it := &sh.b.items[j]; r.err == nil && it.err == nil && it.snap == nil {
-				l.metrics.AppendDuration.Observe((now - it.at).Seconds())
+				r.took = append(r.took, now-it.at)
 			}
 		}
+		l.tellShare(sh, r.err)
 		l.finish(sh, r.unknown)
+	}
+	for _, d := range r.took { // nobody waits for this
+		l.metrics.AppendDuration.Observe(d.Seconds())
 	}
 }
 

@@ -90,8 +90,8 @@
 //
 // A commit is answered with nil after its lines are in the journal and fdatasync has returned. One frame of the
 // journal, written and synced once, holds the commits of all streams that wait. Then the lines go to the streams' own
-// files, which a checkpoint syncs later with their directories, before the journal's segments are let go of. Reads
-// see what is answered: what a stream's file lacks is written first. Positions are dense over all streams.
+// files, several with one write if the stream is busy; a checkpoint syncs them later with their directories, before the
+// journal's segments are let go of. Reads see what is answered: what a stream's file lacks is written first. Positions are dense over all streams.
 //
 // Open completes the streams' files from the journal. The journal's last frame, if it does not check out, was never
 // acknowledged: it is cut off and kept in quarantine/. A bad frame with a sound one behind it is damage to acknowledged
@@ -112,7 +112,7 @@
 //
 // Append encodes into the stream's queue under the stream's mutex, without I/O. One goroutine, the committer, takes
 // what all streams have queued, numbers it, writes the frame and answers. Two write behind it to the streams' files,
-// each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
+// what has waited for 0.1 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
 // only while an activation, a queued append, a running read, an open file or the next checkpoint refers to it.
 //
 //	log, err := filelog.Open("data", filelog.Options{LowSpaceBytes: 64 << 20})

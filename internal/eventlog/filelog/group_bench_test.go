@@ -1,7 +1,9 @@
 package filelog
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs"
 	"cartd/internal/eventlog/logtest"
+
+	"golang.org/x/sys/unix"
 )
 
 // lane is one of several ways to do the same work, which a benchmark compares within one run.
@@ -25,13 +29,13 @@ type lane struct {
 const leastRounds = 9
 
 // race lets the lanes do their work in turn, round after round, so that all of them meet the same machine. It reports
-// events/s of each, and how many times the time of each other the first one takes for an event: medians of the rounds, of
+// events/s of each, the µs of processor time that one takes, and how many times the time of each other the first one takes for an event: medians of the rounds, of
 // which there are leastRounds however short the time is.
 func race(b *testing.B, lanes ...lane) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as cartd itself
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
-	times := make([][]float64, len(lanes))
+	times, cpu := make([][]float64, len(lanes)), make([][]float64, len(lanes))
 	for n, more := 0, b.Loop(); more || n < leastRounds; n++ {
 		for i := range lanes {
 			i = (i + n) % len(lanes) // nobody is always the first
@@ -39,14 +43,16 @@ func race(b *testing.B, lanes ...lane) {
 				lanes[i].prepare()
 			}
 			runtime.GC() // nobody pays for the one before
-			start := time.Now()
+			start, used := time.Now(), processorTime(b)
 			lanes[i].do()
 			times[i] = append(times[i], time.Since(start).Seconds()/float64(lanes[i].events))
+			cpu[i] = append(cpu[i], float64(processorTime(b)-used)/1e3/float64(lanes[i].events))
 		}
 		more = more && b.Loop()
 	}
 	for i, l := range lanes {
 		b.ReportMetric(1/median(times[i]), l.name+"/s")
+		b.ReportMetric(median(cpu[i]), l.name+"-cpu-µs")
 		if i == 0 {
 			continue
 		}
@@ -57,6 +63,16 @@ func race(b *testing.B, lanes ...lane) {
 		b.ReportMetric(median(ratios), "x"+l.name)
 	}
 	b.ReportMetric(0, "ns/op") // of a round of all lanes: says nothing
+}
+
+// processorTime returns the ns that all threads of this process have used.
+func processorTime(b *testing.B) int64 {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 func median(xs []float64) float64 {
@@ -324,4 +340,12 @@ func (j *bareJournal) append(events int) {
 	})
 	close(kick)
 	owner.Wait()
+}
+
+func cartID(tb testing.TB, i int) eventlog.StreamID { return logtest.Stream(tb, fmt.Sprintf("c%d", i)) }
+
+func freshID() (id [16]byte) {
+	binary.LittleEndian.PutUint64(id[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	return id
 }

@@ -61,8 +61,6 @@ func BenchmarkManyCarts(b *testing.B) {
 	})
 }
 
-func cartID(tb testing.TB, i int) eventlog.StreamID { return logtest.Stream(tb, fmt.Sprintf("c%d", i)) }
-
 // newCartsDir makes a data directory with so many carts of one event.
 func newCartsDir(b *testing.B, carts int) string {
 	b.Helper()
@@ -221,10 +219,4 @@ func (c *someCarts) settle(b *testing.B) {
 		c.log.release(s)
 	}
 	settleCheckpoint(c.log)
-}
-
-func freshID() (id [16]byte) {
-	binary.LittleEndian.PutUint64(id[:], rand.Uint64())
-	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
-	return id
 }
