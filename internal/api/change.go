@@ -313,6 +313,9 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 	}
 	switch seen.Status {
 	case string(grain.StatusCheckout):
+		if !time.Now().Before(seen.CheckoutUntil) {
+			return err // the next mutation ends it
+		}
 		return fault("cart_frozen", "the cart is in checkout")
 	case string(grain.StatusOrdered):
 		return fault("cart_ordered", "the cart is ordered")
@@ -324,8 +327,9 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 
 // seen is what a handler has to know of a cart.
 type seen struct {
-	Status  string `json:"status"`
-	Country string `json:"country"`
+	Status        string    `json:"status"`
+	CheckoutUntil time.Time `json:"checkoutUntil"`
+	Country       string    `json:"country"`
 }
 
 func readView(view []byte) (v seen, err error) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"cartd/internal/catalog"
+	"cartd/internal/resolve"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -194,26 +194,22 @@ func (s *server) product(r *http.Request, item *addRequest) (*messages.AddItem, 
 	case !validCountry(item.Country):
 		return nil, invalid("country", "must be two letters")
 	}
-	country := strings.ToUpper(item.Country)
-	p, err := s.Catalog.Product(r.Context(), item.SKU, country)
+	add, err := resolve.AddItem(r.Context(), s.Catalog, &messages.AddRequest{
+		Sku: item.SKU, Quantity: *item.Quantity, Country: item.Country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
+	})
 	if errors.Is(err, catalog.ErrUnknownSKU) {
 		unknown := fault("unknown_sku", "the catalogue has no product %q", item.SKU)
 		unknown.Errors = []fieldError{{Field: "sku", Message: unknown.Detail}}
 		return nil, unknown
 	}
+	if err != nil && r.Context().Err() != nil { // our time is over, whatever the catalogue would have said
+		err = fmt.Errorf("%w: %w", errTooLate, err)
+	}
 	if err != nil {
-		if r.Context().Err() != nil { // our time is over, whatever the catalogue would have said
-			err = fmt.Errorf("%w: %w", errTooLate, err)
-		}
 		return nil, err
 	}
-	return &messages.AddItem{
-		ItemId: p.ItemID, Sku: p.SKU, Quantity: *item.Quantity,
-		Price: p.Price, OrgPrice: p.OrgPrice, Tax: p.Tax, PriceExVat: p.PriceExVat, Currency: p.Currency,
-		Name: p.Name, Image: p.Image, Stock: p.Stock, Brand: p.Brand, Category: p.Category, Type: p.Type,
-		Disclaimer: p.Disclaimer, SaleStatus: p.SaleStatus, SellerId: p.SellerID, SellerName: p.SellerName,
-		Country: country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
-	}, nil
+	add.TaxRounding, add.TaxLevel = s.TaxRounding, s.TaxLevel
+	return add, nil
 }
 
 // validCountry reports whether c is empty or two letters.

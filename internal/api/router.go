@@ -32,6 +32,11 @@ func (s *server) router() http.Handler {
 		{"/v1/carts/{id}/deliveries/{d}/pickup-point", methods{"PUT": s.setPickupPoint}},
 		{"/v1/carts/{id}/checkout", methods{"POST": s.startCheckout, "DELETE": s.abortCheckout}},
 		{"/v1/carts/{id}/events", methods{"GET": s.listEvents}},
+		{"/v1/carts/{id}/vouchers", methods{"POST": s.addVoucher}},
+		{"/v1/carts/{id}/vouchers/{v}", methods{"DELETE": s.removeVoucher}},
+		{"/v1/carts/{id}/refresh", methods{"POST": s.refresh}},
+		{"/v1/carts/{id}/user", methods{"PUT": s.setUser}},
+		{"/v1/carts/{id}/subscription-details", methods{"PUT": s.setSubscription}},
 	}
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
 		routes = append(routes,

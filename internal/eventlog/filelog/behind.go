@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"cartd/internal/eventlog"
@@ -23,9 +25,10 @@ const behindWriters = 2
 
 // behind is what waits to be written to the streams' files.
 type behind struct {
-	mu     sync.Mutex // guards the following
-	work   sync.Cond  // on mu: any of them has changed
-	queue  []*stream  // each once, with a reference
+	mu     sync.Mutex      // guards the following
+	work   sync.Cond       // on mu: any of them has changed
+	queue  []*stream       // each once, with a reference
+	inHand map[*stream]int // taken from the queue and being written, by how many
 	bytes  int
 	closed bool
 }
@@ -75,10 +78,38 @@ func (l *Log) writeBehind() {
 		b.queue[0] = nil
 		b.queue = b.queue[1:]
 		s.waits = false
+		b.inHand[s]++
 		b.mu.Unlock()
 		_ = l.flush(s) // who needs the file asks again; the log has failed
+		b.mu.Lock()
+		if b.inHand[s]--; b.inHand[s] == 0 {
+			delete(b.inHand, s)
+		}
+		b.mu.Unlock()
 		l.release(s)
 	}
+}
+
+// flushBehind returns when the streams' files have all events up to the position that l.published had before the call.
+// Appends go on meanwhile, and wait for nothing but the file that is being written, if it is theirs.
+func (l *Log) flushBehind() error {
+	b := &l.behind
+	b.mu.Lock()
+	streams := slices.AppendSeq(slices.Clone(b.queue), maps.Keys(b.inHand))
+	l.mu.Lock()
+	for _, s := range streams {
+		s.refs++
+	}
+	l.mu.Unlock()
+	b.mu.Unlock()
+	var errs error
+	for _, s := range streams {
+		if errs == nil {
+			errs = l.flush(s)
+		}
+		l.release(s)
+	}
+	return errs
 }
 
 // flush writes what is behind for s to its file. After a failure the file is never written again, and the log has

@@ -91,11 +91,18 @@ func (l *Log) fill(frame *journal.Builder, shares []share, streams []*stream) ([
 		if len(b.ends) > 0 {
 			frame.Begin(string(s.id.Kind()), s.id.Name())
 			sh.from = len(frame.Buf)
-			from := 0
-			for _, end := range b.ends {
-				frame.Buf = appendLine(frame.Buf, next, b.buf[from:end])
-				from = end
-				next++
+			from, n := 0, 0
+			for j := range b.items {
+				it := &b.items[j]
+				for range it.events {
+					frame.Buf = appendLine(frame.Buf, next, b.buf[from:b.ends[n]])
+					from = b.ends[n]
+					n++
+					next++
+				}
+				if it.snap != nil {
+					it.snap.at = int64(len(frame.Buf) - sh.from)
+				}
 			}
 			sh.to = len(frame.Buf)
 			frame.End(len(b.ends))
@@ -173,6 +180,7 @@ func (l *Log) publish(frame *journal.Builder, shares []share) {
 			l.scheduleBehind(shares[i].s)
 		}
 	}
+	l.published.Store(l.journal.State().Position)
 	m.Appends.Add(float64(frame.Count))
 	m.FilesExisting.Add(float64(made))
 	m.LastAppend.Set(float64(l.opts.Now().UnixMilli()) / 1000)
@@ -209,6 +217,14 @@ func (l *Log) tell(sh *share, err error) {
 		it := &sh.b.items[i]
 		next += uint64(it.events)
 		switch {
+		case it.snap != nil:
+			if err == nil {
+				sh.s.mu.Lock()
+				it.snap.file.Offset = sh.s.base + sh.s.end - int64(sh.to-sh.from) + it.snap.at
+				sh.s.mu.Unlock()
+				l.saveLater(it.snap)
+			}
+			continue
 		case it.err != nil:
 			it.decided(eventlog.Receipt{}, it.err)
 			continue
