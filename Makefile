@@ -12,6 +12,7 @@ COUNT    ?= 1
 TIME     ?= 1s
 CARTS    ?= 1000000
 FUZZTIME ?= 10s
+KILLS    ?= 20
 
 GOTEST := go test -shuffle=on
 BUF    := go tool -modfile=tools.mod buf
@@ -21,7 +22,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-million bench-http fuzz cover clean
+.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +65,12 @@ bench-million: ## Appends with 1,000,000 carts on disk beside 1,000 (5 GB under 
 bench-http: build ## Adds over HTTP beside a bare net/http server, in turn, 40 s (Linux); ARGS='-rounds 9 -round 5s'
 	CGO_ENABLED=0 go build -C bench -trimpath -o ../bin/ ./bench-bare ./bench-http
 	bin/bench-http -cartd bin/cartd -bare bin/bench-bare -dir bin $(ARGS)
+
+prove: ## Take each line out that a promise rests on, one at a time, and see a test go red; ARGS='-run journal'
+	go run ./internal/prove $(ARGS)
+
+crash: ## Kill a server 20 times in a row under 64 writers, and compare with what was answered; KILLS=100
+	CARTD_TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 20m -run '^TestSixtyFourWritersSurviveKills$$' ./cmd/cartd
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \

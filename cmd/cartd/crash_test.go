@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,19 +190,36 @@ func wantVersions(t *testing.T, s *server, id string, head uint64) {
 	}
 }
 
-func TestAnsweredChangesSurviveKill(t *testing.T) { killInALoop(t, false) }
+func TestAnsweredChangesSurviveKill(t *testing.T) { killInALoop(t, killRounds(), 4, false) }
 
-func TestChangesRepeatedAfterKillAreAppliedExactlyOnce(t *testing.T) { killInALoop(t, true) }
+func TestChangesRepeatedAfterKillAreAppliedExactlyOnce(t *testing.T) {
+	killInALoop(t, killRounds(), 4, true)
+}
+
+// TestSixtyFourWritersSurviveKills is the same with frames that hold the commits of many. `make crash` runs it 20 times.
+func TestSixtyFourWritersSurviveKills(t *testing.T) {
+	rounds := 3
+	if s := os.Getenv("CARTD_TEST_KILLS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil || rounds < 1 {
+			t.Fatalf("CARTD_TEST_KILLS is %q, want a number", s)
+		}
+	}
+	killInALoop(t, rounds, 64, true)
+}
+
+func killRounds() int {
+	if testing.Short() {
+		return 4
+	}
+	return 15
+}
 
 // killInALoop runs servers on one data directory and kills each right after one of its answers, while other requests
 // are on their way.
-func killInALoop(t *testing.T, repeat bool) {
+func killInALoop(t *testing.T, rounds, writers int, repeat bool) {
 	t.Parallel()
-	const shared, writers = "shared", 4
-	rounds := 15
-	if testing.Short() {
-		rounds = 4
-	}
+	const shared = "shared"
 	data, l := t.TempDir(), &ledger{}
 	l.create(shared, true)
 	unknown := 0
@@ -218,7 +237,8 @@ func killInALoop(t *testing.T, repeat bool) {
 		}
 
 		var answers atomic.Int64
-		last := int64(1 + round*7%31) // of the answers of this server; the first round ends with the first one
+		// The last answer of this server; with few writers the first round ends with the first one.
+		last := int64(1 + round*7%31 + (writers-4)*(1+round%5))
 		var wg sync.WaitGroup
 		for n := range writers {
 			w := writer{s: s, ledger: l, name: fmt.Sprintf("r%02dw%d", round, n), shared: shared, keys: repeat}

@@ -37,13 +37,21 @@ func TestServeIsTheDefaultAndTakesItsFlagsFromTheEnvironment(t *testing.T) {
 	s := attach(t, run(t, []string{
 		"CARTD_LISTEN=127.0.0.1:0", "CARTD_OPS_LISTEN=127.0.0.1:0", "CARTD_DATA=" + data, "CARTD_LOG_FORMAT=json",
 		"CARTD_BACKEND_TOKEN=" + token, "CARTD_MAX_LINES=1", "CARTD_MAX_QUANTITY=2", "CARTD_MAX_ITEMS=2", "CARTD_MAX_BODY=1KiB",
-		"CARTD_CURRENCY=SEK", "CARTD_LOW_DISK=0",
+		"CARTD_CURRENCY=SEK", "CARTD_LOW_DISK=0", "CARTD_TAX_ROUNDING=half-up", "CARTD_TAX_LEVEL=unit", "CARTD_CHECKOUT_TTL=90s",
 	}), data)
 	s.do(t, http.StatusCreated, "POST", "/v1/carts", `{"id":"c"}`)
 	if body := s.do(t, http.StatusOK, "GET", "/v1/carts/c", "").body; !strings.Contains(string(body), `"currency":"SEK"`) {
 		t.Errorf("cart is %s, want the currency SEK", body)
 	}
 	s.add(t, "c", "A")
+	s.do(t, http.StatusOK, "POST", "/v1/carts/c/checkout", `{"orderId":"o"}`)
+	s.do(t, http.StatusOK, "DELETE", "/v1/carts/c/checkout", "")
+	events := string(s.do(t, http.StatusOK, "GET", "/v1/carts/c/events", "").body)
+	for _, want := range []string{`"taxRounding":"half-up","taxLevel":"unit"`, `"ttlMillis":90000`} {
+		if !strings.Contains(events, want) {
+			t.Errorf("events are %s, want %s in them", events, want)
+		}
+	}
 	for name, body := range map[string]string{
 		"lines":    addItem("B", 1, 100, ""),
 		"quantity": addItem("A", 2, 100, ""),
@@ -83,6 +91,7 @@ func TestFlagsThatMakeNoSenseGiveOneClearLine(t *testing.T) {
 		{args: []string{"--max-body=0"}, want: "--max-body"},
 		{args: []string{"--max-lines=-1"}, want: "--max-lines"},
 		{args: []string{"--max-quantity=0"}, want: "--max-quantity"},
+		{args: []string{"--max-events=0"}, want: "--max-events"},
 		{args: []string{"--currency=pounds"}, want: `--currency: "pounds" is not three capital letters`},
 		{args: []string{"--durability=never"}, want: "--durability"},
 		{args: []string{"--store=memory"}, want: "--store"},
@@ -94,6 +103,11 @@ func TestFlagsThatMakeNoSenseGiveOneClearLine(t *testing.T) {
 		{args: []string{"--catalog=/nowhere/products.json"}, want: "open the catalogue: "},
 		{args: []string{"--catalog=http://shop.example/products"}, want: "no place for {sku}"},
 		{args: []string{"--deliveries=/nowhere/deliveries.json"}, want: "open the delivery options: "},
+		{args: []string{"--vouchers=/nowhere/vouchers.json"}, want: "open the vouchers: "},
+		{args: []string{"--tax-rounding=up"}, want: "--tax-rounding"},
+		{args: []string{"--tax-level=cart"}, want: "--tax-level"},
+		{args: []string{"--checkout-ttl=0s"}, want: "--checkout-ttl: 0s must be positive"},
+		{args: []string{"--checkout-ttl=1us"}, want: "--checkout-ttl: 1µs must be between"},
 		{args: []string{"--data=" + absolute(t, "main.go")}, want: "is no directory"},
 		{args: []string{"--listen=" + taken.Addr().String()}, want: "address already in use"},
 		{args: []string{"--listen=127.0.0.1:0", "--ops-listen=" + taken.Addr().String()}, want: "listen for operations: "},

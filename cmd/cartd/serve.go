@@ -21,9 +21,14 @@ type serveCmd struct {
 
 	Catalog    string `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
 	Deliveries string `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
+	Vouchers   string `default:"demo" help:"Vouchers: a JSON file, an http(s) URL with {code} or of the whole list, or demo."`
 	Currency   string `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
 
 	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
+
+	TaxRounding string        `default:"half-even" enum:"half-even,half-up,half-down" help:"What becomes of half a minor unit of VAT: half-even, half-up or half-down. For carts that get their first line from now on."`
+	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
+	CheckoutTTL time.Duration `name:"checkout-ttl" default:"30m" help:"How long a cart stays frozen without an order."`
 
 	Idle       time.Duration `default:"10m" help:"How long a cart without requests stays in memory."`
 	LowDisk    bytesFlag     `default:"64MiB" help:"Free disk space below which changes are refused; 0 for no limit."`
@@ -33,6 +38,7 @@ type serveCmd struct {
 	MaxItems        int           `default:"1000" help:"Most items or mutations in one request."`
 	MaxLines        int           `default:"5000" help:"Most lines in a cart."`
 	MaxQuantity     int64         `default:"1000000" help:"Largest quantity of a line."`
+	MaxEvents       int           `default:"1000000" help:"Most changes of a cart in its life."`
 	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
 	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
 
@@ -55,15 +61,18 @@ func (c *serveCmd) Validate() error {
 	for _, timeout := range []struct {
 		flag  string
 		value time.Duration
-	}{{"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
+	}{{"--checkout-ttl", c.CheckoutTTL}, {"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
 		if timeout.value <= 0 {
 			return fmt.Errorf("%s: %v must be positive", timeout.flag, timeout.value)
 		}
 	}
+	if c.CheckoutTTL < time.Millisecond || c.CheckoutTTL > 365*24*time.Hour {
+		return fmt.Errorf("--checkout-ttl: %v must be between 1ms and 8760h", c.CheckoutTTL)
+	}
 	for _, limit := range []struct {
 		flag  string
 		value int64
-	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}} {
+	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}} {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}

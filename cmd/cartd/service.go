@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -28,6 +29,7 @@ var durabilities = map[string]filelog.Durability{"journal": filelog.SyncAlways, 
 type service struct {
 	products   *catalog.Products
 	deliveries *catalog.Deliveries
+	vouchers   *catalog.Vouchers
 	store      *filelog.Log
 	grains     *cluster.Single
 	api        http.Handler
@@ -54,9 +56,13 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	if err != nil {
 		return nil, fmt.Errorf("open the delivery options: %w", err)
 	}
+	svc.vouchers, err = catalog.OpenVouchers(ctx, c.Vouchers, catalog.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("open the vouchers: %w", err)
+	}
 	logMetrics := eventlog.NewMetrics(reg)
 	svc.store, err = filelog.Open(c.Data, filelog.Options{
-		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), Metrics: logMetrics, Logger: logger,
+		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), OpenFiles: openFiles(), Metrics: logMetrics, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
@@ -70,16 +76,40 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
+			MaxEvents: c.MaxEvents,
 		}))
 	})
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Events: pages{svc.store}, Registry: grain.Registry(limits),
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store},
+		Registry: grain.Registry(limits), TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
-	svc.operations = api.Operations(reg, svc.ready)
+	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
+		_, err := svc.store.Backup(ctx, w)
+		return err
+	}, logger))
 	return svc, nil
+}
+
+// rounding leaves out what is the default, also in events.
+func rounding(flag string) string {
+	if flag == "half-even" || flag == "line" {
+		return ""
+	}
+	return flag
+}
+
+// withBackup adds the backup, if there is one, to the operations port.
+func withBackup(operations, backup http.Handler) http.Handler {
+	if backup == nil {
+		return operations
+	}
+	mux := http.NewServeMux()
+	mux.Handle(api.BackupPath, backup)
+	mux.Handle("/", operations)
+	return mux
 }
 
 // pages reads events as the API asks for them.
@@ -128,6 +158,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.deliveries != nil {
 		errs = append(errs, s.deliveries.Close())
+	}
+	if s.vouchers != nil {
+		errs = append(errs, s.vouchers.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ import (
 
 // verifyCmd is `cartd verify`.
 type verifyCmd struct {
-	Dir  string `arg:"" placeholder:"DIR" help:"Data directory."`
+	Dir  string `arg:"" placeholder:"DIR" help:"Data directory, or backup."`
 	JSON bool   `name:"json" help:"Print the report as JSON."`
 }
 
@@ -54,7 +54,7 @@ func printReport(w io.Writer, r *filelog.Report, dir string, asJSON bool) error 
 		fmt.Fprintf(out, "note   %s\n", findingText(f))
 	}
 	for _, f := range r.Faults {
-		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(f.Kind, dir))
+		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(r, f.Kind, dir))
 	}
 	fmt.Fprintf(out, "%d carts, %d events, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Bytes, r.Seconds)
 	if len(r.Faults) == 0 {
@@ -73,10 +73,16 @@ func findingText(f filelog.Finding) string {
 }
 
 // remedy says what helps.
-func remedy(kind filelog.Kind, dir string) string {
-	switch kind {
-	case filelog.NewerLine:
+func remedy(r *filelog.Report, kind filelog.Kind, dir string) string {
+	switch {
+	case kind == filelog.NewerLine:
 		return "use the newer program that has written it"
+	case kind == filelog.Unfinished:
+		return "nothing here is of use"
+	case r.Backup:
+		return "do not rely on this backup: make another, or use an older one"
+	}
+	switch kind {
 	case filelog.Torn:
 		return "nothing that was acknowledged: the next use cuts it off and keeps a copy under quarantine/, as cartd repair does"
 	}
@@ -88,7 +94,7 @@ func fileProgress(w *os.File, what string) (step func(done, total int), finish f
 	if !term.IsTerminal(int(w.Fd())) {
 		return nil, func() {}
 	}
-	bar := progressbar.NewOptions(1,
+	bar := progressbar.NewOptions(-1, // until the total is known, if ever
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionSetItsString("files"),
@@ -100,7 +106,9 @@ func fileProgress(w *os.File, what string) (step func(done, total int), finish f
 	)
 	// A terminal that cannot be written to is no reason to stop.
 	return func(done, total int) {
-		bar.ChangeMax(total)
+		if total >= 0 {
+			bar.ChangeMax(total)
+		}
 		_ = bar.Set(done)
 	}, func() { _ = bar.Finish() }
 }

@@ -15,7 +15,8 @@ func (s *server) startCheckout(w http.ResponseWriter, r *http.Request) error {
 		ExpectedTotal   *int64 `json:"expectedTotal"`
 	}
 	return s.apply(w, r, &req, nil, func() (actor.Mutation, error) {
-		return &messages.InitializeCheckout{OrderId: req.OrderID, PaymentProvider: req.PaymentProvider, ExpectedTotal: req.ExpectedTotal}, nil
+		return &messages.InitializeCheckout{OrderId: req.OrderID, PaymentProvider: req.PaymentProvider, ExpectedTotal: req.ExpectedTotal,
+			TtlMillis: s.CheckoutTTL.Milliseconds()}, nil
 	})
 }
 

@@ -30,7 +30,7 @@ const token = "secret-of-the-backend"
 
 // shop is a whole cartd on a store in memory, with a catalogue that can be taken away.
 type shop struct {
-	t       *testing.T
+	t       testing.TB
 	url     string
 	store   *memlog.Log
 	grains  *cluster.Single
@@ -39,7 +39,7 @@ type shop struct {
 }
 
 // openShop starts a shop; change may alter what it is made of.
-func openShop(t *testing.T, change func(*api.Options)) *shop {
+func openShop(t testing.TB, change func(*api.Options)) *shop {
 	t.Helper()
 	s := &shop{t: t, store: memlog.New(), reg: prometheus.NewRegistry(), catalog: &switchedCatalog{}}
 	products, err := catalog.Open(t.Context(), "demo", catalog.Options{})
@@ -48,6 +48,10 @@ func openShop(t *testing.T, change func(*api.Options)) *shop {
 	}
 	s.catalog.Catalog = products
 	deliveries, err := catalog.OpenDeliveries(t.Context(), "demo", catalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vouchers, err := catalog.OpenVouchers(t.Context(), "demo", catalog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +64,7 @@ func openShop(t *testing.T, change func(*api.Options)) *shop {
 		}))
 	})
 	opts := api.Options{
-		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Events: pages{s.store}, Registry: registry,
+		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
 	if change != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
 
 // applyMutations applies any registered mutations, all or nothing.
@@ -38,7 +39,25 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 				return &p
 			}
 		}
+		s.complete(mutation)
 		c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: mutation})
 	}
 	return s.finish(w, r, c)
+}
+
+// complete adds what this server is set to where a mutation leaves it open: events hold all that replay needs.
+func (s *server) complete(m actor.Mutation) {
+	switch m := m.(type) {
+	case *messages.AddItem:
+		if m.TaxRounding == "" {
+			m.TaxRounding = s.TaxRounding
+		}
+		if m.TaxLevel == "" {
+			m.TaxLevel = s.TaxLevel
+		}
+	case *messages.InitializeCheckout:
+		if m.TtlMillis == 0 {
+			m.TtlMillis = s.CheckoutTTL.Milliseconds()
+		}
+	}
 }

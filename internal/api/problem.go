@@ -133,7 +133,7 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 	switch code {
 	case actor.CodeNotFound:
 		return cartNotFound()
-	case actor.CodeUnknownMutation:
+	case actor.CodeUnknownMutation, actor.CodeFull:
 		code = "validation_failed"
 	}
 	p := fault(code, "%s", r.Message)
@@ -154,7 +154,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if p.Status == http.StatusServiceUnavailable {
 			level = slog.LevelDebug // while the disk is low each change is refused: the event log says why, once
 		}
-		s.Logger.Log(r.Context(), level, "request failed", "request", requestID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+		s.Logger.Log(r.Context(), level, "request failed", "request", exchangeOf(r).id, "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
 	}
 	h := w.Header()
 	if p.etag != "" {

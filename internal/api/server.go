@@ -40,6 +40,7 @@ type Options struct {
 	Carts      Asker
 	Catalog    Catalog
 	Deliveries Deliveries
+	Vouchers   Vouchers
 	Events     Events
 	Registry   *actor.MutationRegistry[grain.Cart]
 	Metrics    *Metrics
@@ -48,18 +49,24 @@ type Options struct {
 	BackendTokens []string
 	// Currency of carts that are made without one; "" leaves it to the first product.
 	Currency string
+	// TaxRounding and TaxLevel say how carts that get their first line from now on round VAT: half-even, half-up or
+	// half-down; line or unit. Default: half-even, line.
+	TaxRounding, TaxLevel string
+	// CheckoutTTL is how long a cart stays frozen without an order. Default: 30 min.
+	CheckoutTTL time.Duration
 	// MaxBodyBytes bounds a request's body. Default: 1 MiB.
 	MaxBodyBytes int64
 	// MaxMutations bounds the items or mutations of one request. Default: 1,000.
 	MaxMutations int
-	// Timeout bounds the handling of a request from its first line to the answer. Default: 10 s.
+	// Timeout bounds the handling of a request from its first line to the answer, to a hundredth. Default: 10 s.
 	Timeout time.Duration
 }
 
 // server holds what handlers need. It is read-only once made.
 type server struct {
 	Options
-	tokens tokens
+	tokens    tokens
+	deadlines *deadlines
 }
 
 // New returns the handler of the public port.
@@ -67,12 +74,15 @@ func New(opts Options) http.Handler {
 	if opts.MaxBodyBytes <= 0 {
 		opts.MaxBodyBytes = 1 << 20
 	}
+	if opts.CheckoutTTL <= 0 {
+		opts.CheckoutTTL = 30 * time.Minute
+	}
 	if opts.MaxMutations <= 0 {
 		opts.MaxMutations = 1000
 	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens)}
+	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout)}
 	return s.observe(s.router())
 }

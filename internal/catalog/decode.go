@@ -289,7 +289,7 @@ func isUpper(v string, n int) bool {
 // explain says what is wrong with one entry's JSON in the words of who wrote it, not in Go's.
 func explain(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		field := strings.TrimPrefix(strings.TrimPrefix(wrong.Field, "Product."), "Delivery.")
+		field := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:] // without the name of the type that is embedded
 		if field == "" {
 			return fmt.Sprintf("is a JSON %s, not an object", wrong.Value)
 		}

@@ -1,4 +1,4 @@
-// Package catalog answers what a SKU costs and what a delivery costs. Everything that a shopper
+// Package catalog answers what a SKU costs, what a delivery costs, and what a voucher takes off. Everything that a shopper
 // is charged comes from here or from the shop's own backend, never from the browser, so whatever
 // a source says is checked before anyone sees it: a price that is missing, negative or absurd is
 // no price.
@@ -33,6 +33,20 @@
 //	saleStatus, sellerId,
 //	sellerName                    string             256 bytes
 //	countries                     array              deliveries only: two letters each; absent: everywhere
+//
+// Vouchers have the same three kinds of source as well, with {code}, or a URL that answers the whole array:
+//
+//	field                         JSON     required  limits
+//	code                          string   yes       1 to 64 bytes, no control characters; unique in upper case
+//	kind                          string   yes       amount, percent or freeDelivery
+//	value                         integer  yes       minor units, or hundredths of a per cent up to 10,000; none for freeDelivery
+//	description                   string             256 bytes
+//	currency                      string             three letters A to Z; empty: any
+//	minTotal                      integer            minor units, of the goods with VAT
+//	skus                          array              up to 500; absent: for all goods
+//	validFrom, validTo            string             RFC 3339; from the one on, and no longer at the other
+//	oncePerUser                   boolean
+//	usageLimit                    integer            among all carts; 0: none
 //
 // A provider may stand in a list several times as long as no country, nor the absence of
 // countries, is named twice: the entry for the country wins over the one for everywhere.

@@ -118,7 +118,7 @@ func OpenDeliveries(ctx context.Context, source string, opts Options) (*Deliveri
 			return &Deliveries{newRemote(t, decodeDelivery, opts)}, nil
 		}
 		opts.CacheEntries = min(opts.CacheEntries, maxLists)
-		return &Deliveries{newRemoteList(t, opts)}, nil
+		return &Deliveries{newRemoteList(t, decodeDeliveries, opts)}, nil
 	}
 	data, err := readSource(ctx, source, demoDeliveries)
 	if err != nil {

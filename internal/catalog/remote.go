@@ -192,21 +192,22 @@ func (r *remote[T]) close() {
 	r.client.CloseIdleConnections()
 }
 
-// remoteList is a source of deliveries that asks a backend for the whole list of a country.
-type remoteList struct{ lists *remote[table[offers]] }
+// remoteList is a source that asks a backend for the whole list of a country.
+type remoteList[T any] struct{ lists *remote[table[T]] }
 
-func newRemoteList(t template, opts Options) remoteList {
-	r := newRemote(t, func(answer []byte, _ string) (table[offers], error) { return decodeDeliveries(answer) }, opts)
+func newRemoteList[T any](t template, decode func([]byte) (table[T], error), opts Options) remoteList[T] {
+	r := newRemote(t, func(answer []byte, _ string) (table[T], error) { return decode(answer) }, opts)
 	r.listAnswer = true
-	return remoteList{r}
+	return remoteList[T]{r}
 }
 
-func (l remoteList) get(ctx context.Context, k key) (offers, error) {
+func (l remoteList[T]) get(ctx context.Context, k key) (T, error) {
 	list, err := l.lists.get(ctx, key{country: k.country})
 	if err != nil {
-		return nil, err
+		var zero T
+		return zero, err
 	}
 	return list.get(ctx, k)
 }
 
-func (l remoteList) close() { l.lists.close() }
+func (l remoteList[T]) close() { l.lists.close() }

@@ -10,7 +10,7 @@
 // is ever yielded by a read.
 //
 //	act, err := store.Activate(ctx, id)
-//	for ev, err := range act.Replay(ctx) { … }
+//	for ev, err := range act.Replay(ctx, nil) { … }
 //	act.Append(eventlog.Commit{Want: 3, Events: evs}, func(r eventlog.Receipt, err error) { … })
 //	act.Release()
 //

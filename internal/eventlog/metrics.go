@@ -23,6 +23,12 @@ type Metrics struct {
 	BehindBytes        prometheus.Gauge     // bytes in the journal that their streams' files lack
 	OpenFiles          prometheus.Gauge     // streams' files open for writing, at the last checkpoint
 
+	Snapshots        prometheus.Counter // snapshots written
+	SnapshotsDropped prometheus.Counter // snapshots not written because too many waited
+	SnapshotFailures prometheus.Counter // snapshots and sealed parts that could not be written
+	SnapshotsUnused  prometheus.Counter // snapshots that did not check out, or were of no use, at a replay
+	Seals            prometheus.Counter // prefixes of logs that were compressed
+
 	Replays        prometheus.Counter   // streams replayed
 	ReplayFailures prometheus.Counter   // replays that ended with an error
 	ReplayDuration prometheus.Histogram // seconds of one replay
@@ -49,6 +55,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		JournalBytes:       gauge("cartd_event_log_journal_bytes", "Bytes of the journal's segments."),
 		BehindBytes:        gauge("cartd_event_log_write_behind_bytes", "Bytes that are in the journal and not yet in their streams' files."),
 		OpenFiles:          gauge("cartd_event_log_open_files", "Streams' files open for writing, at the last checkpoint."),
+		Snapshots:          counter("cartd_event_log_snapshots_total", "Snapshots written."),
+		SnapshotsDropped:   counter("cartd_event_log_snapshots_dropped_total", "Snapshots not written because too many waited."),
+		SnapshotFailures:   counter("cartd_event_log_snapshot_failures_total", "Snapshots and sealed parts of logs that could not be written; the log itself is whole."),
+		SnapshotsUnused:    counter("cartd_event_log_snapshots_unused_total", "Snapshots that did not check out or were of another version, at a replay."),
+		Seals:              counter("cartd_event_log_seals_total", "Prefixes of logs that were compressed."),
 		Replays:            counter("cart_event_log_replay_total", "Streams replayed to activate a grain."),
 		ReplayFailures:     counter("cart_event_log_replay_failures_total", "Replays that ended with an error."),
 		ReplayDuration:     histogram("cart_event_log_replay_duration_seconds", "Time of one replay.", replayBuckets),
@@ -57,6 +68,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.Appends, m.BytesWritten, m.LastAppend, m.FilesExisting, m.AppendDuration, m.SyncDuration,
 		m.SyncFailures, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
+		m.Snapshots, m.SnapshotsDropped, m.SnapshotFailures, m.SnapshotsUnused, m.Seals,
 		m.UnknownTypes, m.MutationErrors)
 	return m
 }

@@ -36,8 +36,12 @@ type Activation interface {
 	// Epoch is this activation's number: larger than that of every activation of the stream before.
 	Epoch() uint64
 
-	// Replay yields all events of the stream, as Read does. It is called once, before the first Append.
-	Replay(ctx context.Context) iter.Seq2[Event, error]
+	// Replay yields the events of the stream, as Read does. It is called once, before the first Append.
+	//
+	// If load is not nil it is offered what Snapshot was given, newest first, until it takes one by returning nil:
+	// Replay then yields what follows that snapshot only. An error of load means that the data is of no use to it.
+	// What does not check out is not offered. data must not be changed; it may be kept.
+	Replay(ctx context.Context, load func(data []byte) error) iter.Seq2[Event, error]
 
 	// Append queues c and returns without waiting for the disk. decided is called once, from a goroutine of the
 	// store (or before Append returns when the commit is refused at once), for commits of one activation in the
@@ -59,6 +63,16 @@ type Activation interface {
 	// this activation fails too. A commit whose event ids are all in the stream already, with the same types and payloads, is
 	// answered with its first receipt once that is on stable storage, whatever Want says.
 	Append(c Commit, decided func(Receipt, error))
+
+	// Snapshot hands over what stands for all events of the stream up to version of main, queued ones included, so
+	// that a later Replay can begin behind them. It is called between Appends, by whoever may call those, and
+	// returns at once. data is stored in the background, as soon as all those events are on stable storage; the
+	// caller must not change it any more.
+	//
+	// A snapshot saves time and holds nothing that the log has not. So nobody is told when it is dropped: because
+	// the stream is at another version, an append before it fails, the store has no time or no room, or cannot write
+	// it, which it counts.
+	Snapshot(version uint64, data []byte)
 
 	// Release ends the claim. Queued appends are still decided. Release twice is harmless.
 	Release()

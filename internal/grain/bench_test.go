@@ -33,6 +33,21 @@ func BenchmarkAddItem(b *testing.B) {
 				}
 			}
 		})
+		b.Run(fmt.Sprintf("lines=%d/line=there/vouchers=3", lines), func(b *testing.B) {
+			bench := cartOf(b, lines)
+			for _, m := range vouchersFor() {
+				bench.must(b, m)
+			}
+			m := item(fmt.Sprintf("SKU-%05d", lines/2), 1, 255, 2500)
+			set := &messages.ChangeQuantity{Id: uint32(lines/2 + 1), Quantity: 1}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				bench.must(b, m)
+				if i%100_000 == 99_999 {
+					bench.must(b, set)
+				}
+			}
+		})
 		b.Run(fmt.Sprintf("lines=%d/line=new", lines), func(b *testing.B) {
 			bench := cartOf(b, lines-1)
 			m := item("new", 1, 255, 2500)
@@ -67,6 +82,35 @@ func BenchmarkAppendView(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				dst = AppendView(dst[:0], &bench.cart, info)
+			}
+		})
+	}
+}
+
+// BenchmarkState encodes carts for a snapshot and decodes them, in memory alone; each line has attributes of its own.
+func BenchmarkState(b *testing.B) {
+	for _, lines := range []int{25, 5000} {
+		bench := newBench()
+		for i := range lines {
+			bench.must(b, &messages.AddItem{ItemId: uint32(i), Sku: fmt.Sprintf("SKU-%05d", i), Quantity: 2, Price: 255, OrgPrice: 300, Tax: 2500,
+				Name: "White hanging heart T-light holder", Image: fmt.Sprintf("https://img.example/p/%05d.jpg", i), Stock: new(int64(12)),
+				Attributes: map[string]string{"colour": "white", "row": fmt.Sprint(i)}, Brand: "Hearts", Category: "lights", Currency: "GBP"})
+		}
+		data := appendState(nil, &bench.cart)
+		b.Run(fmt.Sprintf("do=encode/lines=%d", lines), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				appendState(nil, &bench.cart)
+			}
+		})
+		b.Run(fmt.Sprintf("do=decode/lines=%d", lines), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeState(data); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

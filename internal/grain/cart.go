@@ -3,6 +3,7 @@ package grain
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"cartd/pkg/actor"
 )
@@ -22,6 +23,8 @@ const (
 //
 // What its slices and maps hold by value belongs to this Cart; what stands behind a pointer or in a slice of a
 // delivery is never changed, only replaced, and so may be shared with clones and with the mutations it came from.
+//
+// A field that is new here or below goes into CartState, snapshot.go and restore.go too; see stateVersion.
 type Cart struct {
 	status                    Status
 	currency, country, userID string
@@ -34,9 +37,16 @@ type Cart struct {
 	deliveries   []delivery // by ascending id
 	lastDelivery uint32     // the highest delivery id ever given
 
-	items totals // of the lines and the deliveries
+	vouchers    []voucher // by ascending id
+	lastVoucher uint32    // the highest voucher id ever given
+
+	items, freight totals // of the lines, and of the deliveries
+	discount       totals // of the vouchers, to be taken off
+
+	rounding Rounding // as the first line said
 
 	orderID, paymentStatus string
+	checkoutUntil          time.Time // when a freeze ends by itself; zero if the cart is not in checkout
 
 	subscriptions map[string]subscription // values are never changed, only replaced
 }
@@ -46,6 +56,9 @@ func (c *Cart) Status() Status { return c.status }
 
 // Currency returns the ISO 4217 code, "" if the cart has none yet.
 func (c *Cart) Currency() string { return c.currency }
+
+// Country returns the two letters of where the cart is sold to, "" if that is not known yet.
+func (c *Cart) Country() string { return c.country }
 
 // UserID returns the user that the cart is bound to, "" if none.
 func (c *Cart) UserID() string { return c.userID }
@@ -59,7 +72,11 @@ func (c *Cart) Clone() *Cart {
 	clone.lines = slices.Clone(c.lines)
 	clone.index = nil // made again when an item is added: most batches on a clone look up few lines
 	clone.deliveries = slices.Clone(c.deliveries)
-	clone.items = c.items.clone()
+	clone.vouchers = slices.Clone(c.vouchers)
+	for i := range clone.vouchers {
+		clone.vouchers[i].eligible = c.vouchers[i].eligible.clone()
+	}
+	clone.items, clone.freight, clone.discount = c.items.clone(), c.freight.clone(), c.discount.clone()
 	clone.subscriptions = maps.Clone(c.subscriptions)
 	return &clone
 }
@@ -85,9 +102,14 @@ func (c *Cart) frozen() error {
 	return c.closed()
 }
 
-// fits returns nil if the cart's total stays within bounds when to takes the place of from.
+// total is what the cart costs: its lines and deliveries, less its discounts.
+func (c *Cart) total() amount {
+	return amount{c.items.sum.ex + c.freight.sum.ex - c.discount.sum.ex, c.items.sum.inc + c.freight.sum.inc - c.discount.sum.inc}
+}
+
+// fits returns nil if the cart's total, before discounts, stays within bounds when to takes the place of from.
 func (c *Cart) fits(from, to amount, field string) error {
-	if c.items.sum.inc-from.inc+to.inc > maxMoney { // each is at most maxMoney: no wrapping
+	if c.items.sum.inc+c.freight.sum.inc-from.inc+to.inc > maxMoney { // each is at most maxMoney: no wrapping
 		return invalid(field, "The cart's total would exceed %d.", int64(maxMoney))
 	}
 	return nil

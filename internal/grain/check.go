@@ -22,6 +22,7 @@ const (
 	codeTotalChanged     = "expected_total_changed"
 	codeItemNotFound     = "item_not_found"
 	codeDeliveryNotFound = "delivery_not_found"
+	codeVoucherNotFound  = "voucher_not_found"
 	codeInvalid          = "validation_failed"
 )
 
@@ -40,6 +41,8 @@ const (
 	maxKeyBytes      = 64
 	maxSubscriptions = 64
 	maxDataBytes     = 16 << 10
+	maxVouchers      = 16
+	maxVoucherSKUs   = 500
 )
 
 // invalid refuses a mutation because of one of its fields.

@@ -18,27 +18,32 @@ type Options struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 	Stopped  func(id string, self *protoactor.PID)
+	// MaxEvents bounds a cart's history.
+	MaxEvents int
 }
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
-	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
+	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
 	return actor.Config[Cart]{
-		Kind:     string(eventlog.KindCart),
-		Registry: Registry(limits),
-		Replay:   Registry(replay),
-		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
-		Log:      Log(store, eventlog.KindCart),
-		View:     AppendView,
-		Hidden:   hidden,
-		Clone:    (*Cart).Clone,
-		Encode:   AppendPayload,
-		Idle:     opts.Idle,
-		Observer: opts.Observer,
-		Logger:   opts.Logger,
-		Now:      opts.Now,
-		Stopped:  opts.Stopped,
+		Kind:      string(eventlog.KindCart),
+		Registry:  Registry(limits),
+		Replay:    Registry(replay),
+		Requests:  []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
+		Log:       Log(store, eventlog.KindCart),
+		View:      AppendView,
+		Hidden:    hidden,
+		Clone:     (*Cart).Clone,
+		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},
+		Encode:    AppendPayload,
+		Due:       due,
+		Idle:      opts.Idle,
+		Observer:  opts.Observer,
+		Logger:    opts.Logger,
+		Now:       opts.Now,
+		Stopped:   opts.Stopped,
+		MaxEvents: opts.MaxEvents,
 	}
 }
 

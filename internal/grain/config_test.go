@@ -12,10 +12,10 @@ import (
 func TestReplayKnowsNoLimitThatWasLowered(t *testing.T) {
 	store := memlog.New()
 	t.Cleanup(func() { store.Close() })
-	cfg := Config(store, Limits{MaxLines: 1, MaxQuantity: 5, Rounding: Rounding{PerUnit: true}}, Options{})
+	cfg := Config(store, Limits{MaxLines: 1, MaxQuantity: 5}, Options{})
 	var live, replayed Cart
 	for i, m := range []actor.Mutation{
-		&messages.AddItem{Sku: "A", Quantity: 3, Price: 108, Tax: 1900, PriceExVat: true},
+		&messages.AddItem{Sku: "A", Quantity: 3, Price: 108, Tax: 1900, PriceExVat: true, TaxLevel: "unit"},
 		&messages.AddItem{Sku: "B", Quantity: 9, Price: 108, Tax: 1900, PriceExVat: true},
 	} {
 		meta := actor.Meta{Version: uint64(i + 1)}

@@ -14,7 +14,7 @@ func deliveryNotFound(id uint32) error {
 }
 
 // setDelivery makes a new delivery for some lines and takes them out of those that they were in.
-func (h rules) setDelivery(c *Cart, m *messages.SetDelivery, _ actor.Meta) error {
+func setDelivery(c *Cart, m *messages.SetDelivery, _ actor.Meta) error {
 	if err := checkWord(field{"provider", m.Provider, maxTextBytes}); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (h rules) setDelivery(c *Cart, m *messages.SetDelivery, _ actor.Meta) error
 	if err != nil {
 		return err
 	}
-	price, ok := h.rounding.times(quote{m.Price, int32(m.Tax), m.PriceExVat}, 1)
+	price, ok := c.rounding.times(quote{m.Price, int32(m.Tax), m.PriceExVat}, 1)
 	if !ok || c.lastDelivery == ^uint32(0) {
 		return invalid("price", "price is out of bounds.")
 	}
@@ -56,7 +56,7 @@ func (h rules) setDelivery(c *Cart, m *messages.SetDelivery, _ actor.Meta) error
 		id: c.lastDelivery, provider: m.Provider, lines: slices.Clone(m.Items),
 		price: price, tax: int32(m.Tax), address: address, pickup: pickup,
 	})
-	c.items.add(price, int32(m.Tax))
+	c.freight.add(price, int32(m.Tax))
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (c *Cart) undeliver(lines []line) {
 		}
 		d.lines = rest
 		if len(rest) == 0 {
-			c.items.remove(d.price, d.tax)
+			c.freight.remove(d.price, d.tax)
 			c.deliveries = slices.Delete(c.deliveries, i, i+1)
 		}
 	}
@@ -57,6 +57,6 @@ func (c *Cart) removeDelivery(i int) {
 			c.lines[at].delivery = 0
 		}
 	}
-	c.items.remove(d.price, d.tax)
+	c.freight.remove(d.price, d.tax)
 	c.deliveries = slices.Delete(c.deliveries, i, i+1)
 }

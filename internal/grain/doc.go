@@ -16,18 +16,25 @@
 //	""        anything that adds something  -> open; no CartCreated is needed: logs of older services have none
 //	open      InitializeCheckout            -> checkout
 //	checkout  AbortCheckout                 -> open
+//	checkout  CheckoutExpired               -> open
 //	checkout  OrderCreated                  -> ordered
 //	open      CartDeleted                   -> deleted
 //
 // A cart in checkout takes nothing but its end; an ordered, merged or deleted one takes nothing at all, except that a
-// repeat of what made it so changes nothing.
+// repeat of what made it so changes nothing. A checkout has a deadline, which its event holds. Once it is over, the next
+// mutation finds it so: CheckoutExpired is stored before it, in the same commit. A read stores nothing, and shows the
+// cart as its version has it: in checkout, with "checkoutUntil" in the past.
 //
 // # Money
 //
 // Amounts are integers in the currency's minor unit. What a line, a delivery or a cart may come to is bounded by
 // 2^53-1, the largest integer that every JSON reader takes exactly (RFC 8259, section 6); what would exceed it is
 // refused. The cart's totals are kept by rate and brought up to date with each change, so that a change costs the same
-// in a cart of thousands of lines as in a small one.
+// in a cart of thousands of lines as in a small one. How VAT is rounded is told by the event of the first line.
+//
+// Vouchers are reckoned on the prices before all discounts, by the time of the event, after each change of an open cart
+// and as it is frozen; together they take off no more than there is. A discount is split over the rates of VAT in
+// proportion, to the unit by largest remainder.
 //
 // # Concurrency
 //

@@ -90,13 +90,13 @@ func (b *bench) unchanged(t testing.TB, m actor.Mutation) {
 func diffCarts(a, b *Cart) string {
 	return cmp.Diff(a, b,
 		cmp.AllowUnexported(Cart{}, line{}, product{}, lineKey{}, quote{}, marking{}, amount{}, delivery{}, totals{},
-			rateTotal{}, subscription{}),
+			rateTotal{}, subscription{}, voucher{}, terms{}, notice{}),
 		cmpopts.IgnoreTypes(index{}), cmpopts.EquateEmpty(), protocmp.Transform())
 }
 
 // checkCart compares what the cart keeps up to date with a count from nothing, and the money with itself.
 func checkCart(c *Cart) error {
-	var want totals
+	var want, freight totals
 	children := 0
 	groups := index{}
 	last := uint32(0)
@@ -133,7 +133,7 @@ func checkCart(c *Cart) error {
 		if len(d.lines) == 0 || d.id > c.lastDelivery {
 			return fmt.Errorf("delivery %d of lines %v, last id %d", d.id, d.lines, c.lastDelivery)
 		}
-		want.add(d.price, d.tax)
+		freight.add(d.price, d.tax)
 		for _, id := range d.lines {
 			if at, ok := c.lineAt(id); !ok || c.lines[at].delivery != d.id {
 				return fmt.Errorf("delivery %d has line %d, which does not know", d.id, id)
@@ -143,16 +143,14 @@ func checkCart(c *Cart) error {
 	if children != c.children {
 		return fmt.Errorf("%d lines have a parent, kept %d", children, c.children)
 	}
-	if diff := cmp.Diff(want, c.items, cmp.AllowUnexported(totals{}, rateTotal{}, amount{}), cmpopts.EquateEmpty()); diff != "" {
-		return fmt.Errorf("recount differs from the totals kept (-recount +kept):\n%s", diff)
+	if err := sameTotals("lines", want, c.items); err != nil {
+		return err
 	}
-	var sum amount
-	for _, r := range c.items.rates {
-		sum.ex += r.sum.ex
-		sum.inc += r.sum.inc
+	if err := sameTotals("deliveries", freight, c.freight); err != nil {
+		return err
 	}
-	if sum != c.items.sum {
-		return fmt.Errorf("rates sum to %v, the cart to %v", sum, c.items.sum)
+	if err := checkVouchers(c); err != nil {
+		return err
 	}
 	if c.index != nil {
 		if diff := cmp.Diff(groups, c.index, cmp.AllowUnexported(lineKey{}, quote{}, marking{}, lineGroup{})); diff != "" {
@@ -160,6 +158,64 @@ func checkCart(c *Cart) error {
 		}
 	}
 	return nil
+}
+
+// sameTotals compares what the cart keeps with a count from nothing.
+func sameTotals(what string, counted, kept totals) error {
+	if diff := cmp.Diff(counted, kept, cmp.AllowUnexported(totals{}, rateTotal{}, amount{}), cmpopts.EquateEmpty()); diff != "" {
+		return fmt.Errorf("recount of the %s differs from the totals kept (-recount +kept):\n%s", what, diff)
+	}
+	var sum amount
+	for _, r := range kept.rates {
+		sum.ex += r.sum.ex
+		sum.inc += r.sum.inc
+	}
+	if sum != kept.sum {
+		return fmt.Errorf("rates of the %s sum to %v, kept %v", what, sum, kept.sum)
+	}
+	return nil
+}
+
+// checkVouchers counts what each voucher is for, and looks whether their discount is one that the cart can bear.
+func checkVouchers(c *Cart) error {
+	last, value := uint32(0), int64(0)
+	codes := map[string]bool{}
+	for i := range c.vouchers {
+		v := &c.vouchers[i]
+		if v.id <= last || v.id > c.lastVoucher || codes[v.terms.code] {
+			return fmt.Errorf("voucher %d (%s) comes after %d, last id %d", v.id, v.terms.code, last, c.lastVoucher)
+		}
+		last, codes[v.terms.code] = v.id, true
+		var eligible totals
+		for j := range c.lines {
+			if slices.Contains(v.terms.skus, c.lines[j].product.sku) {
+				eligible.add(c.lines[j].total, c.lines[j].product.tax)
+			}
+		}
+		if err := sameTotals("lines that voucher "+v.terms.code+" is for", eligible, v.eligible); err != nil {
+			return err
+		}
+		if (v.obstacle == applies) != (v.value > 0) || v.value < 0 {
+			return fmt.Errorf("voucher %s takes off %d, obstacle %d", v.terms.code, v.value, v.obstacle)
+		}
+		value += v.value
+	}
+	if value != c.discount.sum.inc {
+		return fmt.Errorf("vouchers take off %d, the cart %d", value, c.discount.sum.inc)
+	}
+	for _, d := range c.discount.rates {
+		var full amount
+		for _, t := range []totals{c.items, c.freight} {
+			if i, ok := t.find(d.tax); ok {
+				full.ex += t.rates[i].sum.ex
+				full.inc += t.rates[i].sum.inc
+			}
+		}
+		if left := (amount{full.ex - d.sum.ex, full.inc - d.sum.inc}); left.ex < 0 || left.vat() < 0 || d.sum.ex < 0 || d.sum.vat() < 0 {
+			return fmt.Errorf("%v off %v at rate %d leaves %v", d.sum, full, d.tax, left)
+		}
+	}
+	return sameTotals("discount", c.discount, c.discount)
 }
 
 func item(sku string, qty, price, tax int64) *messages.AddItem {
@@ -210,13 +266,48 @@ var addItemGen = rapid.Custom(func(t *rapid.T) *messages.AddItem {
 		m.ParentId = rapid.Ptr(smallID, true).Draw(t, "parent")
 		m.Attributes = attributesGen.Draw(t, "attributes")
 		m.Currency = rapid.SampledFrom([]string{"", "GBP", "SEK", "gbp"}).Draw(t, "currency")
+		m.TaxRounding = rapid.SampledFrom([]string{"", "half-even", "half-up", "half-down", "up"}).Draw(t, "rounding")
+		m.TaxLevel = rapid.SampledFrom([]string{"", "line", "unit"}).Draw(t, "level")
 	}
 	return m
 })
 
+// instants lie around the times of the events that [metaAt] makes.
+var instants = rapid.Custom(func(t *rapid.T) string {
+	if rapid.IntRange(0, 4).Draw(t, "bounded") > 0 {
+		return ""
+	}
+	return metaAt(rapid.Uint64Range(1, 60).Draw(t, "version")).Time.Format(time.RFC3339Nano)
+})
+
+var voucherGen = rapid.Custom(func(t *rapid.T) *messages.AddVoucher {
+	m := &messages.AddVoucher{Code: rapid.SampledFrom([]string{"V1", "V2", "V3", "V4", ""}).Draw(t, "code"),
+		Kind: rapid.SampledFrom([]string{kindAmount, kindAmount, kindPercent, kindPercent, kindFreeDelivery, "x"}).Draw(t, "kind"),
+		Skus: rapid.SliceOfN(rapid.SampledFrom([]string{"A", "B", "C", "Z"}), 0, 2).Draw(t, "skus"), Description: texts.Draw(t, "description")}
+	if m.Kind != kindFreeDelivery {
+		m.Value = rapid.OneOf(rapid.Int64Range(1, 2000), rapid.SampledFrom([]int64{1, 5000, 10_000, maxPrice, -1})).Draw(t, "value")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "rules") == 0 {
+		m.Currency = rapid.SampledFrom([]string{"", "GBP", "SEK"}).Draw(t, "currency")
+		m.MinTotal = rapid.Int64Range(0, 3000).Draw(t, "minTotal")
+		m.ValidFrom, m.ValidTo = instants.Draw(t, "from"), instants.Draw(t, "to")
+		m.OncePerUser = rapid.Bool().Draw(t, "once")
+		m.UsageLimit = rapid.Int64Range(-1, 3).Draw(t, "limit")
+	}
+	return m
+})
+
+var refreshGen = rapid.Custom(func(t *rapid.T) *messages.RefreshPrices_Line {
+	return &messages.RefreshPrices_Line{Id: smallID.Draw(t, "id"), Price: rapid.OneOf(rapid.Int64Range(99, 103), rapid.Int64Range(0, maxPrice)).Draw(t, "price"),
+		OrgPrice: rapid.SampledFrom([]int64{0, 0, 150, -1}).Draw(t, "orgPrice"), Tax: rapid.SampledFrom(testRates).Draw(t, "tax"),
+		PriceExVat: rapid.Bool().Draw(t, "exVat"), Stock: rapid.Ptr(rapid.Int64Range(-1, 30), true).Draw(t, "stock"),
+		Gone: rapid.IntRange(0, 5).Draw(t, "gone") == 0, Name: rapid.Ptr(texts, true).Draw(t, "name"),
+		Currency: rapid.SampledFrom([]string{"", "", "GBP"}).Draw(t, "currency")}
+})
+
 // shoppingGen draws what changes an open cart.
 var shoppingGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
-	switch rapid.IntRange(0, 15).Draw(t, "kind") {
+	switch rapid.IntRange(0, 19).Draw(t, "kind") {
 	case 0, 1, 2, 3, 4, 5:
 		return addItemGen.Draw(t, "item")
 	case 6:
@@ -237,6 +328,12 @@ var shoppingGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 			PickupPoint: rapid.OneOf(rapid.Just((*messages.PickupPoint)(nil)), pickupGen).Draw(t, "pickup")}
 	case 14:
 		return &messages.RemoveDelivery{Id: smallID.Draw(t, "id")}
+	case 15, 16:
+		return voucherGen.Draw(t, "voucher")
+	case 17:
+		return &messages.RemoveVoucher{Id: smallID.Draw(t, "id")}
+	case 18:
+		return &messages.RefreshPrices{Lines: rapid.SliceOfN(refreshGen, 0, 4).Draw(t, "lines")}
 	default:
 		return &messages.SetPickupPoint{DeliveryId: smallID.Draw(t, "id"),
 			PickupPoint: rapid.OneOf(rapid.Just((*messages.PickupPoint)(nil)), pickupGen).Draw(t, "pickup")}
@@ -246,7 +343,7 @@ var shoppingGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 // mutationGen draws any mutation at all; those that end a cart's life are rare.
 var mutationGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 	orders := rapid.SampledFrom([]string{"o-1", "o-1", "o-2", ""})
-	switch rapid.IntRange(0, 40).Draw(t, "life") {
+	switch rapid.IntRange(0, 45).Draw(t, "life") {
 	case 0, 1:
 		return &messages.CartCreated{Currency: rapid.SampledFrom([]string{"", "GBP", "x"}).Draw(t, "currency"),
 			Country: countries.Draw(t, "country"), UserId: texts.Draw(t, "user")}
@@ -258,7 +355,10 @@ var mutationGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 		return &messages.UpsertSubscriptionDetails{Id: rapid.Ptr(texts, true).Draw(t, "id"), OfferingCode: texts.Draw(t, "code"),
 			Data: rapid.SampledFrom([]string{"", "{", `{"a": [1]}`, `"\u0000"`}).Draw(t, "data")}
 	case 7:
-		return &messages.InitializeCheckout{OrderId: orders.Draw(t, "order"), ExpectedTotal: rapid.Ptr(rapid.Int64Range(0, 9), true).Draw(t, "total")}
+		return &messages.InitializeCheckout{OrderId: orders.Draw(t, "order"), ExpectedTotal: rapid.Ptr(rapid.Int64Range(0, 9), true).Draw(t, "total"),
+			TtlMillis: rapid.SampledFrom([]int64{0, 1, 3, -1}).Draw(t, "ttl")}
+	case 12:
+		return &messages.CheckoutExpired{}
 	case 8, 9:
 		return &messages.AbortCheckout{}
 	case 10:

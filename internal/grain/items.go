@@ -15,7 +15,14 @@ func itemNotFound(id uint32) error {
 // addItem raises the quantity of the first line that is the same in all but quantity, and makes a new line if there
 // is none. Either way the line then shows the product as it is in the mutation.
 func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
-	p, err := h.product(m)
+	rounding, err := parseRounding(m.TaxRounding, m.TaxLevel)
+	if err != nil {
+		return err
+	}
+	if c.lastLine > 0 {
+		rounding = c.rounding
+	}
+	p, err := rounding.product(m)
 	if err != nil {
 		return err
 	}
@@ -46,7 +53,7 @@ func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
 	} else if len(c.lines) >= h.maxLines || c.lastLine == ^uint32(0) {
 		return invalid("", "A cart holds at most %d lines.", h.maxLines)
 	}
-	l, err := h.priced(&p, old.qty+m.Quantity)
+	l, err := rounding.priced(&p, old.qty+m.Quantity)
 	if err != nil {
 		return err
 	}
@@ -54,6 +61,7 @@ func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
 		return err
 	}
 
+	c.rounding = rounding
 	if c.currency == "" {
 		c.currency = m.Currency
 	}
@@ -66,7 +74,7 @@ func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
 			l.product = old.product // and the copy can go
 		}
 		c.lines[at] = l
-		c.items.replace(old.total, l.total, p.tax)
+		c.replaceTotal(&old, &l)
 	} else {
 		c.addLine(l)
 	}
@@ -75,24 +83,15 @@ func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
 }
 
 // product returns what m is about, checked.
-func (h rules) product(m *messages.AddItem) (product, error) {
+func (r Rounding) product(m *messages.AddItem) (product, error) {
 	p := product{
-		itemID: m.ItemId, stocked: m.Stock != nil, stock: m.GetStock(), orgPrice: m.OrgPrice,
+		itemID: m.ItemId, stocked: m.Stock != nil, stock: m.GetStock(),
 		name: m.Name, image: m.Image, kind: m.Type, disclaimer: m.Disclaimer, saleStatus: m.SaleStatus,
 		brand: m.Brand, category: m.Category, sellerID: m.SellerId, seller: m.SellerName,
 		lineKey: lineKey{sku: m.Sku, store: m.GetStoreId(), parent: m.GetParentId()},
 	}
 	if err := checkWord(field{"sku", m.Sku, maxSKUBytes}); err != nil {
 		return p, err
-	}
-	if err := checkPrice(m.Price, m.Tax); err != nil {
-		return p, err
-	}
-	if m.OrgPrice < 0 || m.OrgPrice > maxPrice {
-		return p, invalid("orgPrice", "orgPrice must be between 0 and %d minor units.", int64(maxPrice))
-	}
-	if p.stock > maxMoney || p.stock < -maxMoney {
-		return p, invalid("stock", "stock is out of bounds.")
 	}
 	err := checkTexts(
 		field{"name", m.Name, maxNameBytes}, field{"image", m.Image, maxLongTextBytes},
@@ -106,30 +105,46 @@ func (h rules) product(m *messages.AddItem) (product, error) {
 	if p.attributes, err = canonical(m.Attributes); err != nil {
 		return p, err
 	}
-	p.quote = quote{m.Price, int32(m.Tax), m.PriceExVat}
+	p.exVat = m.PriceExVat
+	return p, r.price(&p, m.Price, m.OrgPrice, m.Tax)
+}
+
+// price gives p its price and what one unit of it comes to, if they are within bounds. Whether the price is with VAT
+// is in p already.
+func (r Rounding) price(p *product, price, orgPrice, tax int64) error {
+	if err := checkPrice(price, tax); err != nil {
+		return err
+	}
+	if orgPrice < 0 || orgPrice > maxPrice {
+		return invalid("orgPrice", "orgPrice must be between 0 and %d minor units.", int64(maxPrice))
+	}
+	if p.stock > maxMoney || p.stock < -maxMoney {
+		return invalid("stock", "stock is out of bounds.")
+	}
+	p.quote.price, p.tax, p.orgPrice = price, int32(tax), orgPrice
 	original := p.quote
-	if m.OrgPrice > 0 {
-		original.price = m.OrgPrice
+	if orgPrice > 0 {
+		original.price = orgPrice
 	}
 	var ok, okOriginal bool
-	p.unit, ok = h.rounding.times(p.quote, 1)
-	p.orgUnit, okOriginal = h.rounding.times(original, 1)
+	p.unit, ok = r.times(p.quote, 1)
+	p.orgUnit, okOriginal = r.times(original, 1)
 	if !ok || !okOriginal {
-		return p, invalid("price", "price is out of bounds.") // not reached: maxPrice is far below maxMoney
+		return invalid("price", "price is out of bounds.") // not reached: maxPrice is far below maxMoney
 	}
-	return p, nil
+	return nil
 }
 
 // priced returns a line of qty units of p, without an id.
-func (h rules) priced(p *product, qty int64) (line, error) {
+func (r Rounding) priced(p *product, qty int64) (line, error) {
 	l := line{qty: qty, product: p}
 	var ok bool
-	if l.total, ok = h.rounding.times(p.quote, qty); !ok {
+	if l.total, ok = r.times(p.quote, qty); !ok {
 		return l, invalid("quantity", "The line's total would exceed %d.", int64(maxMoney))
 	}
 	if p.orgPrice > p.price {
 		reduction := quote{p.orgPrice - p.price, p.tax, p.exVat}
-		if l.discount, ok = h.rounding.times(reduction, qty); !ok {
+		if l.discount, ok = r.times(reduction, qty); !ok {
 			return l, invalid("quantity", "The line's discount would exceed %d.", int64(maxMoney))
 		}
 	}
@@ -182,7 +197,7 @@ func (h rules) changeQuantity(c *Cart, m *messages.ChangeQuantity, _ actor.Meta)
 		c.removeLine(at)
 		return nil
 	}
-	l, err := h.priced(old.product, m.Quantity)
+	l, err := c.rounding.priced(old.product, m.Quantity)
 	if err != nil {
 		return err
 	}
@@ -191,7 +206,7 @@ func (h rules) changeQuantity(c *Cart, m *messages.ChangeQuantity, _ actor.Meta)
 	}
 	l.id, l.delivery = old.id, old.delivery
 	c.lines[at] = l
-	c.items.replace(old.total, l.total, l.product.tax)
+	c.replaceTotal(&old, &l)
 	return nil
 }
 
@@ -236,6 +251,9 @@ func clearCart(c *Cart, _ *messages.ClearCart, _ actor.Meta) error {
 	}
 	c.lines, c.index, c.children = nil, nil, 0
 	c.deliveries = nil
-	c.items = totals{}
+	c.items, c.freight = totals{}, totals{}
+	for i := range c.vouchers {
+		c.vouchers[i].eligible = totals{}
+	}
 	return nil
 }

@@ -19,7 +19,9 @@ func everyMutation() []actor.Mutation {
 		&messages.ClearCart{}, &messages.UpsertSubscriptionDetails{},
 		&messages.SetDelivery{Provider: "p", Items: []uint32{1}}, &messages.RemoveDelivery{Id: 1},
 		&messages.SetPickupPoint{DeliveryId: 1, PickupPoint: &messages.PickupPoint{Id: "p"}},
-		&messages.InitializeCheckout{OrderId: "o-9"}, &messages.AbortCheckout{}, &messages.OrderCreated{OrderId: "o-9"},
+		&messages.AddVoucher{Code: "V9", Kind: kindAmount, Value: 1, Skus: []string{"A"}}, &messages.RemoveVoucher{Id: 1},
+		&messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: 77, Tax: 600}}},
+		&messages.InitializeCheckout{OrderId: "o-9"}, &messages.AbortCheckout{}, &messages.CheckoutExpired{}, &messages.OrderCreated{OrderId: "o-9"},
 	}
 }
 

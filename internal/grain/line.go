@@ -13,6 +13,13 @@ type line struct {
 	total    amount
 	discount amount
 	product  *product // never changed: a change makes a new one
+	notice   *notice  // what the last refresh found; nil for nothing new. Never changed
+}
+
+// notice is what a refresh has found out about a line. It goes when the line changes, or with the next refresh.
+type notice struct {
+	was  int64 // the price of one unit before, VAT included, if it is another now; else -1
+	gone bool  // the catalogue has the product no more
 }
 
 // product is what a line is of, as it was when it was added.
@@ -58,7 +65,7 @@ func (c *Cart) addLine(l line) {
 	if l.product.parent != 0 {
 		c.children++
 	}
-	c.items.add(l.total, l.product.tax)
+	c.addTotal(&l)
 	c.indexLine(l.id, l.product.lineKey)
 }
 
@@ -80,11 +87,12 @@ func (c *Cart) removeLine(i int) {
 		clear(c.lines[len(kept):]) // let go of the products
 		c.lines = kept
 	}
-	for _, l := range gone {
+	for i := range gone {
+		l := &gone[i]
 		if l.product.parent != 0 {
 			c.children--
 		}
-		c.items.remove(l.total, l.product.tax)
+		c.removeTotal(l)
 		c.unindexLine(l.id, l.product.lineKey)
 	}
 	c.undeliver(gone)
@@ -99,7 +107,7 @@ func containsLine(sorted []line, id uint32) bool {
 func (c *Cart) rekeyLine(i int, p *product) {
 	l := &c.lines[i]
 	old := l.product.lineKey
-	l.product = p
+	l.product, l.notice = p, nil
 	c.unindexLine(l.id, old)
 	c.indexLine(l.id, p.lineKey)
 }

@@ -36,9 +36,11 @@ type claim struct{ act eventlog.Activation }
 
 func (c claim) Release() { c.act.Release() }
 
-func (c claim) Replay(ctx context.Context) iter.Seq2[actor.Event, error] {
+func (c claim) Snapshot(version uint64, data []byte) { c.act.Snapshot(version, data) }
+
+func (c claim) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[actor.Event, error] {
 	return func(yield func(actor.Event, error) bool) {
-		for ev, err := range c.act.Replay(ctx) {
+		for ev, err := range c.act.Replay(ctx, load) {
 			if err != nil {
 				yield(actor.Event{}, translate(err))
 				return

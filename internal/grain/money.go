@@ -27,6 +27,27 @@ type Rounding struct {
 	PerUnit bool // VAT is rounded on one unit and then multiplied, instead of on the whole line
 }
 
+// parseRounding returns what taxRounding and taxLevel of a mutation mean.
+func parseRounding(mode, level string) (r Rounding, err error) {
+	switch mode {
+	case "", "half-even":
+	case "half-up":
+		r.Mode = RoundHalfUp
+	case "half-down":
+		r.Mode = RoundHalfDown
+	default:
+		return r, invalid("taxRounding", "taxRounding must be half-even, half-up or half-down.")
+	}
+	switch level {
+	case "", "line":
+	case "unit":
+		r.PerUnit = true
+	default:
+		return r, invalid("taxLevel", "taxLevel must be line or unit.")
+	}
+	return r, nil
+}
+
 // amount is a price at one rate of VAT; the VAT itself is the difference.
 type amount struct{ ex, inc int64 }
 

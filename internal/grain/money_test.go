@@ -119,3 +119,25 @@ func TestThreeHundredRandomCartsSumExactly(t *testing.T) {
 		t.Errorf("%d carts, want 300", carts)
 	}
 }
+
+// The first line's event says how the cart rounds; no later one, and no setting of a later day, changes it.
+func TestTheFirstLineDecidesHowTheCartRounds(t *testing.T) {
+	b := newBench()
+	first := &messages.AddItem{Sku: "A", Quantity: 3, Price: 108, Tax: 1900, PriceExVat: true, TaxLevel: "unit", TaxRounding: "half-up"}
+	b.must(t, &messages.CartCreated{}, first)
+	if got := b.cart.total(); got != (amount{324, 387}) {
+		t.Errorf("total %v, want 3.87 on the unit", got)
+	}
+	b.must(t, &messages.AddItem{Sku: "B", Quantity: 3, Price: 108, Tax: 1900, PriceExVat: true}, &messages.RemoveItem{Id: 1},
+		&messages.AddItem{Sku: "C", Quantity: 1, Price: 2, Tax: 2500, PriceExVat: true, TaxRounding: "half-down"},
+		&messages.SetDelivery{Provider: "p", Items: []uint32{2}, Price: 2, Tax: 2500, PriceExVat: true})
+	if got := b.cart.total(); got != (amount{328, 387 + 3 + 3}) {
+		t.Errorf("total %v, want the others rounded the same way", got)
+	}
+	b.must(t, &messages.ClearCart{}, &messages.AddItem{Sku: "B", Quantity: 3, Price: 108, Tax: 1900, PriceExVat: true})
+	if got := b.cart.total().inc; got != 387 {
+		t.Errorf("total %d after the cart was cleared, want 387", got)
+	}
+	b.refused(t, &messages.AddItem{Sku: "A", Quantity: 1, TaxRounding: "up"}, codeInvalid, "taxRounding")
+	b.refused(t, &messages.AddItem{Sku: "A", Quantity: 1, TaxLevel: "cart"}, codeInvalid, "taxLevel")
+}

@@ -95,6 +95,8 @@ func appendAddItem(dst []byte, m *messages.AddItem) []byte {
 	o.text("sellerId", m.SellerId)
 	o.text("sellerName", m.SellerName)
 	o.text("currency", m.Currency)
+	o.text("taxRounding", m.TaxRounding)
+	o.text("taxLevel", m.TaxLevel)
 	return o.end()
 }
 

@@ -35,6 +35,7 @@ func TestPayloadIsThatOfEncodingJSON(t *testing.T) {
 			Country: text(), StoreId: rapid.Ptr(anyText, true).Draw(t, "store"), ParentId: rapid.Ptr(rapid.Uint32(), true).Draw(t, "parent"),
 			Attributes: rapid.MapOf(anyText, anyText).Draw(t, "attributes"), Type: text(), Disclaimer: text(), SaleStatus: text(),
 			Brand: text(), Category: text(), SellerId: text(), SellerName: text(), Currency: text(),
+			TaxRounding: text(), TaxLevel: text(),
 		}
 	})
 	hot := rapid.Custom(func(t *rapid.T) actor.Mutation {

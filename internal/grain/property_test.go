@@ -21,7 +21,7 @@ func TestRandomMutationsKeepTheCartConsistent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench()
 		var log []event
-		lines, deliveries := map[uint32]lineSeen{}, map[uint32]uint64{}
+		lines, deliveries, vouchers := map[uint32]lineSeen{}, map[uint32]uint64{}, map[uint32]uint64{}
 		for range rapid.IntRange(1, 60).Draw(t, "mutations") {
 			m := mutationGen.Draw(t, "mutation")
 			before := b.cart.Clone()
@@ -45,7 +45,7 @@ func TestRandomMutationsKeepTheCartConsistent(t *testing.T) {
 			if err := checkCart(&b.cart); err != nil {
 				t.Fatalf("after %T %v: %v", m, m, err)
 			}
-			checkIDs(t, b, lines, deliveries)
+			checkIDs(t, b, lines, deliveries, vouchers)
 			name, _ := b.registry.Name(m)
 			log = append(log, event{name, payload, metaAt(b.version)})
 		}
@@ -77,7 +77,7 @@ type lineSeen struct {
 }
 
 // checkIDs fails if an id has come back after it was gone, or now names something else.
-func checkIDs(t *rapid.T, b *bench, lines map[uint32]lineSeen, deliveries map[uint32]uint64) {
+func checkIDs(t *rapid.T, b *bench, lines map[uint32]lineSeen, deliveries, vouchers map[uint32]uint64) {
 	for _, l := range b.cart.lines {
 		if seen, ok := lines[l.id]; ok && (seen.version != b.version-1 || seen.sku != l.product.sku) {
 			t.Fatalf("line id %d was %s until version %d and is %s at %d", l.id, seen.sku, seen.version, l.product.sku, b.version)
@@ -89,6 +89,12 @@ func checkIDs(t *rapid.T, b *bench, lines map[uint32]lineSeen, deliveries map[ui
 			t.Fatalf("delivery id %d was gone after version %d and is back at %d", d.id, seen, b.version)
 		}
 		deliveries[d.id] = b.version
+	}
+	for _, v := range b.cart.vouchers {
+		if seen, ok := vouchers[v.id]; ok && seen != b.version-1 {
+			t.Fatalf("voucher id %d was gone after version %d and is back at %d", v.id, seen, b.version)
+		}
+		vouchers[v.id] = b.version
 	}
 }
 

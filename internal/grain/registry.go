@@ -2,21 +2,19 @@ package grain
 
 import "cartd/pkg/actor"
 
-// Limits says how much a cart may hold and how its VAT is rounded. The zero value of each field is its default.
+// Limits says how much a cart may hold. The zero value of each field is its default.
 //
-// A registry that replays a cart's events must not be stricter, nor round otherwise, than the one that accepted them:
-// what it refuses at replay is missing from the cart.
+// A registry that replays a cart's events must not be stricter than the one that accepted them: what it refuses at
+// replay is missing from the cart. What else an operator may set, such as how VAT is rounded, is in the events.
 type Limits struct {
-	MaxLines    int      // lines in a cart; 5,000
-	MaxQuantity int64    // units on a line; 1,000,000
-	Rounding    Rounding // half to even, on the line
+	MaxLines    int   // lines in a cart; 5,000
+	MaxQuantity int64 // units on a line; 1,000,000
 }
 
 // rules is Limits with the defaults in place; the handlers are its methods.
 type rules struct {
 	maxLines    int
 	maxQuantity int64
-	rounding    Rounding
 }
 
 // Registry returns the handlers of every mutation that a cart takes. It is read-only from then on.
@@ -24,7 +22,7 @@ type rules struct {
 // AddRequest and SetCartRequest are not among them: they are requests, resolved into these mutations before they
 // reach a cart.
 func Registry(limits Limits) *actor.MutationRegistry[Cart] {
-	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, rounding: limits.Rounding}
+	h := rules{maxLines: 5_000, maxQuantity: 1_000_000}
 	if limits.MaxLines > 0 {
 		h.maxLines = limits.MaxLines
 	}
@@ -46,12 +44,18 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "ClearCart", whenOpen(clearCart))
 	register(r, "UpsertSubscriptionDetails", whenOpen(upsertSubscription))
 
-	register(r, "SetDelivery", whenOpen(h.setDelivery))
+	register(r, "SetDelivery", whenOpen(setDelivery))
 	register(r, "RemoveDelivery", whenOpen(removeDelivery))
 	register(r, "SetPickupPoint", whenOpen(setPickupPoint))
 
+	register(r, "AddVoucher", whenOpen(addVoucher))
+	register(r, "RemoveVoucher", whenOpen(removeVoucher))
+
+	register(r, "RefreshPrices", whenOpen(refreshPrices))
+
 	register(r, "InitializeCheckout", initializeCheckout)
 	register(r, "AbortCheckout", abortCheckout)
+	register(r, "CheckoutExpired", expireCheckout)
 	register(r, "OrderCreated", createOrder)
 	return r
 }
@@ -70,7 +74,7 @@ func register[M any](r *actor.MutationRegistry[Cart], name string, h handler[M])
 }
 
 // whenOpen refuses what a cart that is not open does not take, and opens a cart that did not exist: the first
-// mutation makes the cart.
+// mutation makes the cart. Whatever has changed, the vouchers are reckoned anew.
 func whenOpen[M any](h handler[M]) handler[M] {
 	return func(c *Cart, m *M, meta actor.Meta) error {
 		if err := c.frozen(); err != nil {
@@ -80,6 +84,7 @@ func whenOpen[M any](h handler[M]) handler[M] {
 			return err
 		}
 		c.status = StatusOpen
+		c.reckon(meta.Time)
 		return nil
 	}
 }

@@ -56,3 +56,33 @@ func (t *totals) change(i int, from, to amount) {
 }
 
 func (t *totals) clone() totals { return totals{t.sum, slices.Clone(t.rates)} }
+
+// addTotal counts a line that has come.
+func (c *Cart) addTotal(l *line) {
+	c.items.add(l.total, l.product.tax)
+	for i := range c.vouchers {
+		if v := &c.vouchers[i]; v.covers(l.product.sku) {
+			v.eligible.add(l.total, l.product.tax)
+		}
+	}
+}
+
+// removeTotal takes a line off that was counted, as it was then.
+func (c *Cart) removeTotal(l *line) {
+	c.items.remove(l.total, l.product.tax)
+	for i := range c.vouchers {
+		if v := &c.vouchers[i]; v.covers(l.product.sku) {
+			v.eligible.remove(l.total, l.product.tax)
+		}
+	}
+}
+
+// replaceTotal counts a line as it is now in place of what it was; of the same product, at the same rate.
+func (c *Cart) replaceTotal(from, to *line) {
+	c.items.replace(from.total, to.total, to.product.tax)
+	for i := range c.vouchers {
+		if v := &c.vouchers[i]; v.covers(to.product.sku) {
+			v.eligible.replace(from.total, to.total, to.product.tax)
+		}
+	}
+}

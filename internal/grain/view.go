@@ -13,9 +13,6 @@ import (
 // timeFormat is RFC 3339 to the millisecond, of a time in UTC.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// total is what the cart costs: its lines and deliveries, less its discounts.
-func (c *Cart) total() amount { return c.items.sum }
-
 // AppendView appends the cart as the JSON object that callers see to dst, and returns the extended slice. It allocates
 // nothing but what dst lacks (and a list of ids, if the cart has subscription details), and changes nothing.
 func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
@@ -40,15 +37,24 @@ func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 		}
 		dst = appendDelivery(dst, &c.deliveries[i])
 	}
-	dst = append(dst, `],"vouchers":[],"totalPrice":`...)
-	dst = appendTotals(dst, &c.items)
+	dst = append(dst, `],"vouchers":[`...)
+	for i := range c.vouchers {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = c.appendVoucher(dst, &c.vouchers[i])
+	}
+	dst = c.appendTotal(append(dst, `],"totalPrice":`...))
 	dst = appendNumber(dst, `,"totalTax":`, c.total().vat())
 	dst = append(dst, `,"totalDiscount":`...)
-	dst = appendTotals(dst, &totals{})
+	dst = appendTotals(dst, &c.discount)
 	dst = append(dst, `,"processing":false,"paymentInProgress":`...)
 	dst = strconv.AppendBool(dst, c.status == StatusCheckout)
 	dst = appendText(dst, `,"orderReference":`, c.orderID)
 	dst = appendText(dst, `,"paymentStatus":`, c.paymentStatus)
+	if c.status == StatusCheckout {
+		dst = appendTime(dst, `,"checkoutUntil":"`, c.checkoutUntil)
+	}
 	dst = append(dst, `,"warnings":[`...)
 	dst = append(appendWarnings(dst, c.lines), ']')
 	if len(c.subscriptions) > 0 {
@@ -155,19 +161,31 @@ func appendPickupPoint(dst []byte, p *messages.PickupPoint) []byte {
 // of an order.
 func appendWarnings(dst []byte, lines []line) []byte {
 	some := false
-	for i := range lines {
-		l := &lines[i]
-		if !l.product.stocked || l.qty <= l.product.stock {
-			continue
-		}
+	warn := func(code string, l *line) {
 		if some {
 			dst = append(dst, ',')
 		}
 		some = true
-		dst = appendNumber(dst, `{"code":"out_of_stock","item":`, int64(l.id))
-		dst = appendNumber(dst, `,"message":"`, l.qty)
-		dst = appendNumber(dst, ` wanted, `, max(l.product.stock, 0))
-		dst = append(dst, ` in stock"}`...)
+		dst = append(append(append(dst, `{"code":"`...), code...), '"')
+		dst = append(appendNumber(dst, `,"item":`, int64(l.id)), `,"message":"`...)
+	}
+	for i := range lines {
+		l := &lines[i]
+		if l.notice != nil && l.notice.gone {
+			warn("discontinued", l)
+			dst = append(dst, `no longer sold"}`...)
+		}
+		if l.notice != nil && l.notice.was >= 0 {
+			warn("price_changed", l)
+			dst = appendNumber(dst, `was `, l.notice.was)
+			dst = append(appendNumber(dst, `, is `, l.product.unit.inc), '"', '}')
+		}
+		if l.product.stocked && l.qty > l.product.stock {
+			warn("out_of_stock", l)
+			dst = appendNumber(dst, ``, l.qty)
+			dst = appendNumber(dst, ` wanted, `, max(l.product.stock, 0))
+			dst = append(dst, ` in stock"}`...)
+		}
 	}
 	return dst
 }
@@ -182,7 +200,12 @@ func appendSubscriptions(dst []byte, subscriptions map[string]subscription) []by
 		dst = appendText(dst, `:{"id":`, id)
 		dst = appendText(dst, `,"offeringCode":`, s.offeringCode)
 		dst = appendText(dst, `,"signingType":`, s.signingType)
-		dst = appendText(dst, `,"data":`, s.data)
+		dst = append(dst, `,"data":`...)
+		if s.data == "" {
+			dst = append(dst, "null"...)
+		} else {
+			dst = append(dst, s.data...) // a JSON document, checked when it came
+		}
 		dst = append(dst, '}')
 	}
 	return dst
@@ -194,6 +217,39 @@ func appendPrice(dst []byte, a amount, tax int32) []byte {
 	dst = appendNumber(dst, `,"incVat":`, a.inc)
 	dst = appendRate(append(dst, `,"vat":{"`...), tax)
 	dst = appendNumber(dst, `":`, a.vat())
+	return append(dst, '}', '}')
+}
+
+// appendTotal appends what the cart costs, by rate: every rate that a line or a delivery has is there.
+func (c *Cart) appendTotal(dst []byte) []byte {
+	total := c.total()
+	dst = appendNumber(dst, `{"exVat":`, total.ex)
+	dst = appendNumber(dst, `,"incVat":`, total.inc)
+	dst = append(dst, `,"vat":{`...)
+	items, freight, discount := c.items.rates, c.freight.rates, c.discount.rates
+	for some := false; len(items) > 0 || len(freight) > 0; some = true {
+		if some {
+			dst = append(dst, ',')
+		}
+		var tax int32
+		if len(freight) == 0 || len(items) > 0 && items[0].tax <= freight[0].tax {
+			tax = items[0].tax
+		} else {
+			tax = freight[0].tax
+		}
+		vat := int64(0)
+		take := func(rates *[]rateTotal, sign int64) {
+			if len(*rates) > 0 && (*rates)[0].tax == tax {
+				vat += sign * (*rates)[0].sum.vat()
+				*rates = (*rates)[1:]
+			}
+		}
+		take(&items, 1)
+		take(&freight, 1)
+		take(&discount, -1) // of rates that a line or a delivery has
+		dst = appendRate(append(dst, '"'), tax)
+		dst = appendNumber(dst, `":`, vat)
+	}
 	return append(dst, '}', '}')
 }
 

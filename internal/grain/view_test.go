@@ -60,34 +60,44 @@ type (
 		Address     *viewText `json:"address"`
 		PickupPoint *viewText `json:"pickupPoint"`
 	}
-	viewText map[string]*string
+	viewText    map[string]*string
+	viewVoucher struct {
+		ID          uint32   `json:"id"`
+		Code        string   `json:"code"`
+		Value       int64    `json:"value"`
+		Description string   `json:"description"`
+		Applied     bool     `json:"applied"`
+		Reason      string   `json:"reason"`
+		Rules       []string `json:"rules"`
+	}
 	viewCart struct {
-		ID                string            `json:"id"`
-		Branch            string            `json:"branch"`
-		Version           uint64            `json:"version"`
-		Status            string            `json:"status"`
-		Currency          string            `json:"currency"`
-		Country           string            `json:"country"`
-		UserID            string            `json:"userId"`
-		Items             []viewItem        `json:"items"`
-		Deliveries        []viewDelivery    `json:"deliveries"`
-		Vouchers          []json.RawMessage `json:"vouchers"`
-		TotalPrice        viewPrice         `json:"totalPrice"`
-		TotalTax          int64             `json:"totalTax"`
-		TotalDiscount     viewPrice         `json:"totalDiscount"`
-		Processing        bool              `json:"processing"`
-		PaymentInProgress bool              `json:"paymentInProgress"`
-		OrderReference    string            `json:"orderReference"`
-		PaymentStatus     string            `json:"paymentStatus"`
+		ID                string         `json:"id"`
+		Branch            string         `json:"branch"`
+		Version           uint64         `json:"version"`
+		Status            string         `json:"status"`
+		Currency          string         `json:"currency"`
+		Country           string         `json:"country"`
+		UserID            string         `json:"userId"`
+		Items             []viewItem     `json:"items"`
+		Deliveries        []viewDelivery `json:"deliveries"`
+		Vouchers          []viewVoucher  `json:"vouchers"`
+		TotalPrice        viewPrice      `json:"totalPrice"`
+		TotalTax          int64          `json:"totalTax"`
+		TotalDiscount     viewPrice      `json:"totalDiscount"`
+		Processing        bool           `json:"processing"`
+		PaymentInProgress bool           `json:"paymentInProgress"`
+		OrderReference    string         `json:"orderReference"`
+		PaymentStatus     string         `json:"paymentStatus"`
+		CheckoutUntil     *time.Time     `json:"checkoutUntil,omitempty"`
 		Warnings          []struct {
 			Code    string `json:"code"`
 			Item    uint32 `json:"item"`
 			Message string `json:"message"`
 		} `json:"warnings"`
-		SubscriptionDetails map[string]map[string]string `json:"subscriptionDetails,omitempty"`
-		CreatedAt           time.Time                    `json:"createdAt"`
-		UpdatedAt           time.Time                    `json:"updatedAt"`
-		Damaged             bool                         `json:"damaged,omitempty"`
+		SubscriptionDetails map[string]map[string]json.RawMessage `json:"subscriptionDetails,omitempty"`
+		CreatedAt           time.Time                             `json:"createdAt"`
+		UpdatedAt           time.Time                             `json:"updatedAt"`
+		Damaged             bool                                  `json:"damaged,omitempty"`
 	}
 )
 
@@ -145,6 +155,18 @@ func decodeView(t interface{ Fatalf(string, ...any) }, view []byte) viewCart {
 	}
 	check("totalPrice", cart.TotalPrice)
 	check("totalDiscount", cart.TotalDiscount)
+	for rate, v := range cart.TotalDiscount.Vat {
+		vat[rate] -= v
+	}
+	value := int64(0)
+	for _, v := range cart.Vouchers {
+		if value += v.Value; v.Rules == nil || v.Applied != (v.Reason == "") {
+			t.Fatalf("voucher %+v", v)
+		}
+	}
+	if value != cart.TotalDiscount.IncVat {
+		t.Fatalf("vouchers take off %d, totalDiscount is %d", value, cart.TotalDiscount.IncVat)
+	}
 	if ex != cart.TotalPrice.ExVat || inc != cart.TotalPrice.IncVat || !reflect.DeepEqual(vat, cart.TotalPrice.Vat) {
 		t.Fatalf("lines and deliveries sum to %d, %d, %v; totalPrice is %v", ex, inc, vat, cart.TotalPrice)
 	}
@@ -178,7 +200,7 @@ func memberNames(t interface{ Fatalf(string, ...any) }, object []byte) []string 
 	return names
 }
 
-// exampleCart is the cart of the HTTP contract, without its voucher.
+// exampleCart is the cart of the HTTP contract.
 func exampleCart(t testing.TB) *bench {
 	b := newBench()
 	b.must(t,
@@ -187,7 +209,8 @@ func exampleCart(t testing.TB) *bench {
 			Name: "White hanging heart", Attributes: map[string]string{"colour": "white"}, Currency: "GBP", Country: "GB"},
 		&messages.LineItemMarking{Id: 1, Type: 1, Marking: "To Ada"},
 		&messages.SetDelivery{Provider: "postnord", Items: []uint32{1}, Price: 490, Tax: 2500,
-			PickupPoint: &messages.PickupPoint{Id: "p-9", Name: new("Kiosk"), Address: new("1 High St"), City: new("Leeds"), Zip: new("LS1"), Country: new("gb")}})
+			PickupPoint: &messages.PickupPoint{Id: "p-9", Name: new("Kiosk"), Address: new("1 High St"), City: new("Leeds"), Zip: new("LS1"), Country: new("gb")}},
+		&messages.AddVoucher{Code: "WELCOME10", Kind: kindPercent, Value: 1000, Description: "10 % off"})
 	return b
 }
 
@@ -243,7 +266,10 @@ func TestViewShowsWhatIsRare(t *testing.T) {
 		&messages.SetDelivery{Provider: "courier", Items: []uint32{2}, Price: 100, Tax: 1234, PriceExVat: true,
 			Address: &messages.Address{Name: new("Ada"), Country: new("se")}},
 		&messages.UpsertSubscriptionDetails{Id: new("s"), OfferingCode: "o", SigningType: "bankid", Data: `{"a":"<"}`},
-		&messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(412))})
+		&messages.AddVoucher{Code: "<5>", Kind: kindAmount, Value: 500, Currency: "JPY", MinTotal: 5000, Skus: []string{"b", "<a href=\"\">&"},
+			ValidFrom: "2026-01-01T00:00:00+01:00", ValidTo: "2027-01-01T00:00:00Z", OncePerUser: true, UsageLimit: 3},
+		&messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: 90, Tax: 550, Stock: new(int64(2))}, {Id: 2, Gone: true}}},
+		&messages.InitializeCheckout{OrderId: "o-1", ExpectedTotal: new(int64(382))})
 	info := exampleInfo()
 	info.Damaged = true
 	view := AppendView(nil, &b.cart, info)

@@ -30,6 +30,12 @@ type Config[S any] struct {
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
+	// Snapshots, if not nil, lets an activation begin with a snapshot of the state instead of the first event.
+	Snapshots *Codec[S]
+	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
+	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
+	// It must not change s. Config needs Clone for it. Default: nothing ever is.
+	Due func(s *S, m Mutation, now time.Time) Mutation
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
 	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
@@ -39,6 +45,9 @@ type Config[S any] struct {
 	// wait for the disk; what comes on top is refused with CodeUnavailable. So are commands while the views in the
 	// answers of one activation that wait have over 64 MiB. Default: 1,024 each.
 	MaxQueued, MaxInFlight int
+	// MaxEvents bounds a grain: at so many events commands are refused with CodeFull, and repeats of keys and queries
+	// alone are answered. Each event that had a key takes 24 bytes of an activation's memory for ever. Default: 1,000,000.
+	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
 	// Observer hears what happens inside. Default: nobody.
@@ -53,7 +62,8 @@ type Config[S any] struct {
 type Observer interface {
 	Activated(kind string)
 	Passivated(kind string)
-	// Replayed is told of each replay: how long it took, how many events it had, and its error if it failed.
+	// Replayed is told of each replay: how long it took, how many events it read, those before a snapshot not among
+	// them, and its error if it failed.
 	Replayed(kind, id string, took time.Duration, events int, err error)
 	// EventSkipped is told of each event that a replay could not apply; err is ErrUnknownMutation or says what failed.
 	EventSkipped(kind, id string, ev Event, err error)
@@ -70,6 +80,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	if c.Replay == nil {
 		c.Replay = c.Registry
 	}
+	if c.Due != nil && c.Clone == nil {
+		panic("actor: Config.Due needs Config.Clone")
+	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }
 	}
@@ -84,6 +97,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 1024
+	}
+	if c.MaxEvents <= 0 {
+		c.MaxEvents = 1_000_000
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -3,6 +3,7 @@ package actor_test
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"cartd/pkg/actor"
@@ -12,6 +13,7 @@ import (
 type memoryLog struct {
 	mu      sync.Mutex
 	streams map[string][]actor.Event
+	saved   map[string][]savedState
 	holders map[string]*memoryClaim // the newest claim on each stream
 	held    bool                    // commits wait in queue
 	queue   []func(error)
@@ -20,7 +22,7 @@ type memoryLog struct {
 }
 
 func newMemoryLog() *memoryLog {
-	return &memoryLog{streams: map[string][]actor.Event{}, holders: map[string]*memoryClaim{}}
+	return &memoryLog{streams: map[string][]actor.Event{}, saved: map[string][]savedState{}, holders: map[string]*memoryClaim{}}
 }
 
 func (l *memoryLog) Activate(_ context.Context, id string) (actor.Claim, error) {
@@ -93,6 +95,12 @@ func (l *memoryLog) openClaims() int {
 	return l.claims
 }
 
+// savedState is a snapshot of the first events of a stream.
+type savedState struct {
+	events int
+	data   []byte
+}
+
 type memoryClaim struct {
 	log      *memoryLog
 	id       string
@@ -100,15 +108,54 @@ type memoryClaim struct {
 	released bool
 }
 
-func (c *memoryClaim) Replay(context.Context) iter.Seq2[actor.Event, error] {
+func (c *memoryClaim) Replay(_ context.Context, load func([]byte) error) iter.Seq2[actor.Event, error] {
 	events := c.log.events(c.id)
+	c.log.mu.Lock()
+	saved := slices.Clone(c.log.saved[c.id])
+	c.log.mu.Unlock()
 	return func(yield func(actor.Event, error) bool) {
+		for _, s := range slices.Backward(saved) {
+			if load != nil && load(s.data) == nil {
+				events = events[s.events:]
+				break
+			}
+		}
 		for _, ev := range events {
 			if !yield(ev, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Snapshot keeps data when the appends before it are decided, and not at all when one of them has failed.
+func (c *memoryClaim) Snapshot(version uint64, data []byte) {
+	l := c.log
+	save := func(error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n := len(l.streams[c.id]); c.failed == nil && l.holders[c.id] == c && l.streams[c.id][n-1].Version == version {
+			l.saved[c.id] = append(l.saved[c.id], savedState{n, data})
+		}
+	}
+	l.mu.Lock()
+	if l.held {
+		l.queue = append(l.queue, save)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	save(nil)
+}
+
+// snapshots returns how many events each snapshot stands for.
+func (l *memoryLog) snapshots(id string) (events []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.saved[id] {
+		events = append(events, s.events)
+	}
+	return events
 }
 
 func (c *memoryClaim) Append(want uint64, events []actor.Event, decided func(error)) {

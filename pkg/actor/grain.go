@@ -36,12 +36,16 @@ type grain[S any] struct {
 	claim Claim
 	state *S
 	info  Info
-	keys  map[keyHash]uint64 // the Request that came with each key
-	last  *flight            // the newest commit; nil before the first
-	queue atomic.Int64       // commits that are not decided
+	keys  keyring
+	last  *flight      // the newest commit; nil before the first
+	queue atomic.Int64 // commits that are not decided
 
-	waiting atomic.Int64 // bytes of the views in their answers
-	shared  []byte       // the view that those who ask now get, while commits are not decided
+	events uint64 // in the log, those not decided included
+	tail   uint64 // of them behind the last snapshot
+
+	waiting   atomic.Int64 // bytes of the views in their answers
+	shared    []byte       // the view that those who ask now get, while commits are not decided
+	viewBytes int          // length of the last view that was made
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
@@ -52,14 +56,6 @@ type grain[S any] struct {
 	lost atomic.Bool
 	// dead says why the log could not be replayed; nil if it could.
 	dead *Refusal
-}
-
-type keyHash [16]byte
-
-// hashKey shortens key: the first 16 bytes of SHA-256 are enough for no two to meet (2^64 keys in one cart).
-func hashKey(key string) keyHash {
-	sum := sha256.Sum256([]byte(key))
-	return keyHash(sum[:16])
 }
 
 // Receive handles one message at a time.
@@ -180,42 +176,64 @@ func (g *grain[S]) passivate(ctx protoactor.Context) {
 
 // replay makes the state what the log says.
 func (g *grain[S]) replay(ctx context.Context) (err error) {
-	start, events := time.Now(), 0
-	defer func() { g.cfg.Observer.Replayed(g.cfg.Kind, g.id, time.Since(start), events, err) }()
+	start := time.Now()
+	defer func() { g.cfg.Observer.Replayed(g.cfg.Kind, g.id, time.Since(start), int(g.tail), err) }()
 
 	g.claim, err = g.cfg.Log.Activate(ctx, g.id)
 	if err != nil {
 		return fmt.Errorf("claim the log of %s %s: %w", g.cfg.Kind, g.id, err)
 	}
 	state := new(S)
-	g.info, g.keys = Info{ID: g.id}, map[keyHash]uint64{}
-	for ev, err := range g.claim.Replay(ctx) {
+	g.info = Info{ID: g.id}
+	for ev, err := range g.claim.Replay(ctx, g.loader(&state)) {
 		if err != nil {
 			return fmt.Errorf("replay %s %s after version %d: %w", g.cfg.Kind, g.id, g.info.Version, err)
 		}
-		events++
-		g.reapply(state, ev)
+		g.events++
+		g.tail++
+		if err := g.reapply(state, ev); err != nil {
+			return fmt.Errorf("replay %s %s, version %d: %w", g.cfg.Kind, g.id, ev.Version, err)
+		}
 	}
 	g.state = state
 	return nil
 }
 
+// loader returns what makes a snapshot the state; nil if none are wanted.
+func (g *grain[S]) loader(state **S) func([]byte) error {
+	if g.cfg.Snapshots == nil {
+		return nil
+	}
+	return func(data []byte) error {
+		s, err := g.load(data)
+		if err != nil {
+			g.cfg.Logger.Warn("snapshot is not used", "kind", g.cfg.Kind, "id", g.id, "err", err)
+			return err
+		}
+		*state = s
+		return nil
+	}
+}
+
 // reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
-// none, and silence is not.
-func (g *grain[S]) reapply(state *S, ev Event) {
+// none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
+func (g *grain[S]) reapply(state *S, ev Event) error {
 	g.info.Version = ev.Version
 	if ev.Damaged {
 		g.info.Damaged = true
-		return
+		return nil
 	}
 	g.touch(ev.Time)
 	if ev.Key != "" {
-		g.keys[hashKey(ev.Key)] = ev.Request
+		g.keys.add(ev.Key, ev.Request)
 	}
 	if ev.Type == typeNoChange {
-		return
+		return nil
 	}
 	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
+	if errors.Is(err, ErrNewerSchema) {
+		return err
+	}
 	if err != nil {
 		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
 		g.info.Damaged = g.info.Damaged || !slices.Contains(g.cfg.Requests, ev.Type)
@@ -225,6 +243,7 @@ func (g *grain[S]) reapply(state *S, ev Event) {
 	if err != nil && !errors.Is(err, NoChange) {
 		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
 	}
+	return nil
 }
 
 // applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.

@@ -59,6 +59,7 @@ type host struct {
 	skipped  []error
 	panics   int
 	failures int
+	replayed int           // events read by the last replay
 	stopped  chan struct{} // gets a value for each activation that has ended
 }
 
@@ -126,11 +127,13 @@ func (h *host) view(t *testing.T, id string) string {
 	return string(h.ask(t, id, &actor.Query{}).View)
 }
 
-func (h *host) Activated(string)                                   { h.count(func() { h.active++ }) }
-func (h *host) Passivated(string)                                  { h.count(func() { h.active-- }) }
-func (h *host) Replayed(string, string, time.Duration, int, error) {}
-func (h *host) Panicked(string, string, any)                       { h.count(func() { h.panics++ }) }
-func (h *host) CommitFailed(string, string, error)                 { h.count(func() { h.failures++ }) }
+func (h *host) Activated(string)                   { h.count(func() { h.active++ }) }
+func (h *host) Passivated(string)                  { h.count(func() { h.active-- }) }
+func (h *host) Panicked(string, string, any)       { h.count(func() { h.panics++ }) }
+func (h *host) CommitFailed(string, string, error) { h.count(func() { h.failures++ }) }
+func (h *host) Replayed(_, _ string, _ time.Duration, events int, _ error) {
+	h.count(func() { h.replayed = events })
+}
 func (h *host) EventSkipped(_, _ string, _ actor.Event, err error) {
 	h.count(func() { h.skipped = append(h.skipped, err) })
 }

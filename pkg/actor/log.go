@@ -21,8 +21,15 @@ type Log interface {
 
 // Claim is one activation's hold on its log.
 type Claim interface {
-	// Replay yields the events on stable storage, oldest first. It is called once, before the first Append.
-	Replay(ctx context.Context) iter.Seq2[Event, error]
+	// Replay yields the events on stable storage, oldest first. It is called once, before the first Append. If load is
+	// not nil it is offered the snapshots there are, newest first, until it takes one by returning nil; then only the
+	// events behind that one follow. load may keep data, and must not change it.
+	Replay(ctx context.Context, load func(data []byte) error) iter.Seq2[Event, error]
+
+	// Snapshot stores data, which stands for all events up to version, the queued ones included, in the background and
+	// after them. Between Appends, from where those come; data is not changed any more. It may be dropped, and must be
+	// if an append before it failed.
+	Snapshot(version uint64, data []byte)
 
 	// Append queues events, all or none of which get into the log, as the versions after want. It returns at
 	// once; decided is called once, from any goroutine, in the order of the calls, and must not block. Its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,8 @@ type MutationRegistry[S any] struct {
 
 type mutationType[S any] struct {
 	name   string
+	stored string                         // the type of its events: name, with the schema if that is not 1
+	lifts  []func([]byte) ([]byte, error) // from schema 1, 2, …
 	create func() Mutation
 	apply  func(*S, Mutation, Meta) error
 }
@@ -61,11 +64,12 @@ func NewMutationRegistry[S any]() *MutationRegistry[S] {
 
 // Register adds the mutation type M under name. The handler is pure: it looks at nothing but its arguments, checks
 // everything first and then changes the state, or returns an error and changes nothing. It may keep parts of the
-// mutation and must not change it. Register panics when name or M is registered already, or name is "" or "NoChange",
-// which the grain itself uses: mistakes in the program, to be seen when it starts.
+// mutation and must not change it. Register panics when name or M is registered already, or name is "", holds an @ (see
+// [MutationRegistry.Lift]) or is "NoChange", which the grain itself uses: mistakes in the program, to be seen when it
+// starts.
 func Register[S, M any](r *MutationRegistry[S], name string, handler func(*S, *M, Meta) error) {
 	t := reflect.TypeFor[*M]()
-	if _, taken := r.byName[name]; taken || name == "" || name == typeNoChange {
+	if _, taken := r.byName[name]; taken || name == "" || name == typeNoChange || strings.Contains(name, schemaMark) {
 		panic(fmt.Sprintf("actor: mutation name %q is empty, reserved or registered twice", name))
 	}
 	if _, taken := r.byType[t]; taken {
@@ -73,6 +77,7 @@ func Register[S, M any](r *MutationRegistry[S], name string, handler func(*S, *M
 	}
 	mt := &mutationType[S]{
 		name:   name,
+		stored: name,
 		create: func() Mutation { return new(M) },
 		apply:  func(s *S, m Mutation, meta Meta) error { return handler(s, m.(*M), meta) },
 	}
@@ -106,15 +111,21 @@ func (r *MutationRegistry[S]) Apply(state *S, m Mutation, meta Meta) error {
 	return mt.apply(state, m, meta)
 }
 
-// Decode returns the mutation of an event: its type's name and its payload, a JSON object. Members that the type
-// does not have are ignored, so that an older binary reads what a newer one wrote.
-func (r *MutationRegistry[S]) Decode(name string, payload []byte) (Mutation, error) {
-	m, ok := r.Create(name)
-	if !ok {
-		return nil, fmt.Errorf("%q: %w", name, ErrUnknownMutation)
+// Decode returns the mutation of an event: its type and its payload, a JSON object, which is lifted to the newest
+// schema first. Members that the mutation does not have are ignored, so that an older binary reads what a newer one wrote
+// with the same schema. The error wraps ErrUnknownMutation, ErrNewerSchema, or says what is wrong with the payload.
+func (r *MutationRegistry[S]) Decode(typ string, payload []byte) (Mutation, error) {
+	mt, schema := r.find(typ)
+	if mt == nil {
+		return nil, fmt.Errorf("%q: %w", typ, ErrUnknownMutation)
 	}
+	payload, err := mt.lift(schema, payload)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s: %w", typ, err)
+	}
+	m := mt.create()
 	if err := json.Unmarshal(payload, m); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", name, err)
+		return nil, fmt.Errorf("decode %s: %w", typ, err)
 	}
 	return m, nil
 }

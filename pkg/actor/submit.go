@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
@@ -11,7 +12,7 @@ import (
 func (g *grain[S]) answer(q *Query) *Reply {
 	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
 	if q.Key != "" {
-		_, reply.Replayed = g.keys[hashKey(q.Key)]
+		_, reply.Replayed = g.keys.find(q.Key)
 	}
 	if !q.Minimal && reply.Refusal == nil {
 		reply.View = g.view()
@@ -23,12 +24,20 @@ func (g *grain[S]) answer(q *Query) *Reply {
 func (g *grain[S]) view() []byte {
 	if g.queue.Load() == 0 {
 		g.shared = nil
-		return g.cfg.View(nil, g.state, g.info)
+		return g.render()
 	}
 	if g.shared == nil {
-		g.shared = g.cfg.View(nil, g.state, g.info)
+		g.shared = g.render()
 	}
 	return g.shared
+}
+
+// render makes a view of the state that nobody else has. It is about as long as the last one: a slice that grows on the
+// way there is copied several times.
+func (g *grain[S]) render() []byte {
+	view := g.cfg.View(make([]byte, 0, g.viewBytes+g.viewBytes/8), g.state, g.info)
+	g.viewBytes = len(view)
+	return view
 }
 
 // maxWaitingBytes bounds the answers of one activation that wait for the disk: a large cart has large answers.
@@ -65,12 +74,13 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 		g.waiting.Add(-size)
 		f.decide(root, err)
 	})
+	g.takeSnapshot()
 }
 
 // check answers a command that must not be applied; nil if it may.
 func (g *grain[S]) check(cmd *Command) *Reply {
 	if cmd.Key != "" {
-		if first, ok := g.keys[hashKey(cmd.Key)]; ok {
+		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
 				return &Reply{Version: g.info.Version, Refusal: Refuse(CodeKeyReused, "this idempotency key was used for another request")}
 			}
@@ -95,6 +105,8 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 		return reply
 	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
 		return refuse(CodeUnavailable, "the request waited too long and was not applied")
+	case g.events+uint64(len(cmd.Steps)) > uint64(g.cfg.MaxEvents):
+		return refuse(CodeFull, fmt.Sprintf("the %s has had %d changes; the most is %d", g.cfg.Kind, g.events, g.cfg.MaxEvents))
 	case g.queue.Load() >= int64(g.cfg.MaxInFlight) || g.waiting.Load() > maxWaitingBytes:
 		return refuse(CodeUnavailable, "too many changes of this "+g.cfg.Kind+" wait for the disk")
 	}
@@ -120,6 +132,19 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
+	if g.cfg.Due != nil {
+		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
+			if state == g.state {
+				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
+			}
+			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now}
+			if out, changed := g.step(state, m, &ev); changed {
+				batch = append(batch, ev)
+			} else if out.Refusal != nil {
+				return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
+			}
+		}
+	}
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
@@ -152,19 +177,24 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 	if cmd.Key != "" {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
-		g.keys[hashKey(cmd.Key)] = cmd.Request
+		g.keys.add(cmd.Key, cmd.Request)
 	}
 	g.state, g.shared = state, nil
 	if len(batch) > 0 {
 		g.info.Version += uint64(len(batch))
+		g.events += uint64(len(batch))
+		g.tail += uint64(len(batch))
 		g.touch(now)
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
-		reply.View = g.cfg.View(nil, g.state, g.info)
+		reply.View = g.render()
 	}
 	return batch, reply
 }
+
+// payloadBytes is room for what most mutations encode to.
+const payloadBytes = 256
 
 // step applies one mutation and completes ev; changed is false when there is nothing to store.
 func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed bool) {
@@ -173,12 +203,12 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
 	}
 	// Encoded first: what cannot be stored must not be applied.
-	payload, err := g.cfg.Encode(nil, m)
+	payload, err := g.cfg.Encode(make([]byte, 0, payloadBytes), m)
 	if err != nil {
 		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
 	}
 	out = Outcome{Type: name, Payload: payload}
-	ev.Type, ev.Payload = name, payload
+	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
 	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil

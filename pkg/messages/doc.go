@@ -8,5 +8,8 @@
 //
 //	json.Marshal(&messages.ChangeQuantity{Id: 3, Quantity: 2}) // {"id":3,"quantity":2}
 //
+// Beside them is [CartState], the state of a cart as a snapshot keeps it, generated from proto/snapshot.proto. It is
+// stored in protobuf's own encoding, and is for internal/grain alone.
+//
 // A message must not be copied by value. It may be read by many goroutines at once while nobody writes it.
 package messages

@@ -162,29 +162,32 @@ func (x *SetCartRequest) GetItems() []*AddRequest {
 
 // AddItem adds a line, or raises the quantity of the line that is the same in all but quantity.
 type AddItem struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ItemId        uint32                 `protobuf:"varint,1,opt,name=itemId,proto3" json:"itemId,omitempty"` // the catalogue's own number for the product; 0 if it has none
-	Sku           string                 `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
-	Quantity      int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	Price         int64                  `protobuf:"varint,4,opt,name=price,proto3" json:"price,omitempty"`       // one unit, VAT included unless priceExVat
-	OrgPrice      int64                  `protobuf:"varint,5,opt,name=orgPrice,proto3" json:"orgPrice,omitempty"` // one unit before any reduction, entered the same way as price; 0: not known
-	Tax           int64                  `protobuf:"varint,6,opt,name=tax,proto3" json:"tax,omitempty"`
-	PriceExVat    bool                   `protobuf:"varint,7,opt,name=priceExVat,proto3" json:"priceExVat,omitempty"`
-	Name          string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
-	Image         string                 `protobuf:"bytes,9,opt,name=image,proto3" json:"image,omitempty"`
-	Stock         *int64                 `protobuf:"varint,10,opt,name=stock,proto3,oneof" json:"stock,omitempty"` // at the time of adding; unset: not known
-	Country       string                 `protobuf:"bytes,11,opt,name=country,proto3" json:"country,omitempty"`
-	StoreId       *string                `protobuf:"bytes,12,opt,name=storeId,proto3,oneof" json:"storeId,omitempty"`
-	ParentId      *uint32                `protobuf:"varint,13,opt,name=parentId,proto3,oneof" json:"parentId,omitempty"` // the line this one belongs to
-	Attributes    map[string]string      `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Type          string                 `protobuf:"bytes,15,opt,name=type,proto3" json:"type,omitempty"`
-	Disclaimer    string                 `protobuf:"bytes,16,opt,name=disclaimer,proto3" json:"disclaimer,omitempty"`
-	SaleStatus    string                 `protobuf:"bytes,17,opt,name=saleStatus,proto3" json:"saleStatus,omitempty"`
-	Brand         string                 `protobuf:"bytes,18,opt,name=brand,proto3" json:"brand,omitempty"`
-	Category      string                 `protobuf:"bytes,19,opt,name=category,proto3" json:"category,omitempty"`
-	SellerId      string                 `protobuf:"bytes,20,opt,name=sellerId,proto3" json:"sellerId,omitempty"`
-	SellerName    string                 `protobuf:"bytes,21,opt,name=sellerName,proto3" json:"sellerName,omitempty"`
-	Currency      string                 `protobuf:"bytes,22,opt,name=currency,proto3" json:"currency,omitempty"` // must be the cart's; empty: the cart's
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ItemId     uint32                 `protobuf:"varint,1,opt,name=itemId,proto3" json:"itemId,omitempty"` // the catalogue's own number for the product; 0 if it has none
+	Sku        string                 `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	Quantity   int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	Price      int64                  `protobuf:"varint,4,opt,name=price,proto3" json:"price,omitempty"`       // one unit, VAT included unless priceExVat
+	OrgPrice   int64                  `protobuf:"varint,5,opt,name=orgPrice,proto3" json:"orgPrice,omitempty"` // one unit before any reduction, entered the same way as price; 0: not known
+	Tax        int64                  `protobuf:"varint,6,opt,name=tax,proto3" json:"tax,omitempty"`
+	PriceExVat bool                   `protobuf:"varint,7,opt,name=priceExVat,proto3" json:"priceExVat,omitempty"`
+	Name       string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	Image      string                 `protobuf:"bytes,9,opt,name=image,proto3" json:"image,omitempty"`
+	Stock      *int64                 `protobuf:"varint,10,opt,name=stock,proto3,oneof" json:"stock,omitempty"` // at the time of adding; unset: not known
+	Country    string                 `protobuf:"bytes,11,opt,name=country,proto3" json:"country,omitempty"`
+	StoreId    *string                `protobuf:"bytes,12,opt,name=storeId,proto3,oneof" json:"storeId,omitempty"`
+	ParentId   *uint32                `protobuf:"varint,13,opt,name=parentId,proto3,oneof" json:"parentId,omitempty"` // the line this one belongs to
+	Attributes map[string]string      `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Type       string                 `protobuf:"bytes,15,opt,name=type,proto3" json:"type,omitempty"`
+	Disclaimer string                 `protobuf:"bytes,16,opt,name=disclaimer,proto3" json:"disclaimer,omitempty"`
+	SaleStatus string                 `protobuf:"bytes,17,opt,name=saleStatus,proto3" json:"saleStatus,omitempty"`
+	Brand      string                 `protobuf:"bytes,18,opt,name=brand,proto3" json:"brand,omitempty"`
+	Category   string                 `protobuf:"bytes,19,opt,name=category,proto3" json:"category,omitempty"`
+	SellerId   string                 `protobuf:"bytes,20,opt,name=sellerId,proto3" json:"sellerId,omitempty"`
+	SellerName string                 `protobuf:"bytes,21,opt,name=sellerName,proto3" json:"sellerName,omitempty"`
+	Currency   string                 `protobuf:"bytes,22,opt,name=currency,proto3" json:"currency,omitempty"` // must be the cart's; empty: the cart's
+	// How the cart rounds VAT, which its first line decides once and for all: replay must round as it was rounded.
+	TaxRounding   string `protobuf:"bytes,23,opt,name=taxRounding,proto3" json:"taxRounding,omitempty"` // half-even, half-up, half-down; empty: half-even
+	TaxLevel      string `protobuf:"bytes,24,opt,name=taxLevel,proto3" json:"taxLevel,omitempty"`       // line, unit; empty: line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,6 +372,20 @@ func (x *AddItem) GetSellerName() string {
 func (x *AddItem) GetCurrency() string {
 	if x != nil {
 		return x.Currency
+	}
+	return ""
+}
+
+func (x *AddItem) GetTaxRounding() string {
+	if x != nil {
+		return x.TaxRounding
+	}
+	return ""
+}
+
+func (x *AddItem) GetTaxLevel() string {
+	if x != nil {
+		return x.TaxLevel
 	}
 	return ""
 }
@@ -1045,6 +1062,7 @@ type InitializeCheckout struct {
 	OrderId         string                 `protobuf:"bytes,1,opt,name=orderId,proto3" json:"orderId,omitempty"`
 	PaymentProvider string                 `protobuf:"bytes,2,opt,name=paymentProvider,proto3" json:"paymentProvider,omitempty"`
 	ExpectedTotal   *int64                 `protobuf:"varint,3,opt,name=expectedTotal,proto3,oneof" json:"expectedTotal,omitempty"` // totalPrice.incVat as the shopper saw it
+	TtlMillis       int64                  `protobuf:"varint,4,opt,name=ttlMillis,proto3" json:"ttlMillis,omitempty"`               // the freeze ends by itself after this time; 0: half an hour
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1100,6 +1118,13 @@ func (x *InitializeCheckout) GetExpectedTotal() int64 {
 	return 0
 }
 
+func (x *InitializeCheckout) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
 type AbortCheckout struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1136,6 +1161,43 @@ func (*AbortCheckout) Descriptor() ([]byte, []int) {
 	return file_messages_proto_rawDescGZIP(), []int{15}
 }
 
+// CheckoutExpired ends a checkout whose time is over. It comes before the mutation that found it so, in one commit.
+type CheckoutExpired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckoutExpired) Reset() {
+	*x = CheckoutExpired{}
+	mi := &file_messages_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckoutExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckoutExpired) ProtoMessage() {}
+
+func (x *CheckoutExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckoutExpired.ProtoReflect.Descriptor instead.
+func (*CheckoutExpired) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{16}
+}
+
 // OrderCreated ends the checkout of orderId: the cart is ordered.
 type OrderCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1147,7 +1209,7 @@ type OrderCreated struct {
 
 func (x *OrderCreated) Reset() {
 	*x = OrderCreated{}
-	mi := &file_messages_proto_msgTypes[16]
+	mi := &file_messages_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1221,7 @@ func (x *OrderCreated) String() string {
 func (*OrderCreated) ProtoMessage() {}
 
 func (x *OrderCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[16]
+	mi := &file_messages_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1234,7 @@ func (x *OrderCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCreated.ProtoReflect.Descriptor instead.
 func (*OrderCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{16}
+	return file_messages_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OrderCreated) GetOrderId() string {
@@ -1200,7 +1262,7 @@ type CartCreated struct {
 
 func (x *CartCreated) Reset() {
 	*x = CartCreated{}
-	mi := &file_messages_proto_msgTypes[17]
+	mi := &file_messages_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1274,7 @@ func (x *CartCreated) String() string {
 func (*CartCreated) ProtoMessage() {}
 
 func (x *CartCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[17]
+	mi := &file_messages_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1287,7 @@ func (x *CartCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartCreated.ProtoReflect.Descriptor instead.
 func (*CartCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{17}
+	return file_messages_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CartCreated) GetCurrency() string {
@@ -1257,7 +1319,7 @@ type CartDeleted struct {
 
 func (x *CartDeleted) Reset() {
 	*x = CartDeleted{}
-	mi := &file_messages_proto_msgTypes[18]
+	mi := &file_messages_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1331,7 @@ func (x *CartDeleted) String() string {
 func (*CartDeleted) ProtoMessage() {}
 
 func (x *CartDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[18]
+	mi := &file_messages_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1344,7 @@ func (x *CartDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartDeleted.ProtoReflect.Descriptor instead.
 func (*CartDeleted) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{18}
+	return file_messages_proto_rawDescGZIP(), []int{19}
 }
 
 // SetUserId binds the cart to a user. A cart that is bound to another one is refused, unless rebind says that
@@ -1297,7 +1359,7 @@ type SetUserId struct {
 
 func (x *SetUserId) Reset() {
 	*x = SetUserId{}
-	mi := &file_messages_proto_msgTypes[19]
+	mi := &file_messages_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1371,7 @@ func (x *SetUserId) String() string {
 func (*SetUserId) ProtoMessage() {}
 
 func (x *SetUserId) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[19]
+	mi := &file_messages_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1384,7 @@ func (x *SetUserId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserId.ProtoReflect.Descriptor instead.
 func (*SetUserId) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{19}
+	return file_messages_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetUserId) GetUserId() string {
@@ -1339,6 +1401,8 @@ func (x *SetUserId) GetRebind() bool {
 	return false
 }
 
+// AddVoucher holds all of the voucher's definition, so that replay asks nobody. A code that is in the cart already
+// gets the new definition.
 type AddVoucher struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -1348,8 +1412,8 @@ type AddVoucher struct {
 	Currency      string                 `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
 	MinTotal      int64                  `protobuf:"varint,6,opt,name=minTotal,proto3" json:"minTotal,omitempty"`
 	Skus          []string               `protobuf:"bytes,7,rep,name=skus,proto3" json:"skus,omitempty"`
-	ValidFrom     string                 `protobuf:"bytes,8,opt,name=validFrom,proto3" json:"validFrom,omitempty"` // RFC 3339
-	ValidTo       string                 `protobuf:"bytes,9,opt,name=validTo,proto3" json:"validTo,omitempty"`     // RFC 3339
+	ValidFrom     string                 `protobuf:"bytes,8,opt,name=validFrom,proto3" json:"validFrom,omitempty"` // RFC 3339; valid at this time
+	ValidTo       string                 `protobuf:"bytes,9,opt,name=validTo,proto3" json:"validTo,omitempty"`     // RFC 3339; no longer valid at this time
 	OncePerUser   bool                   `protobuf:"varint,10,opt,name=oncePerUser,proto3" json:"oncePerUser,omitempty"`
 	UsageLimit    int64                  `protobuf:"varint,11,opt,name=usageLimit,proto3" json:"usageLimit,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1358,7 +1422,7 @@ type AddVoucher struct {
 
 func (x *AddVoucher) Reset() {
 	*x = AddVoucher{}
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1434,7 @@ func (x *AddVoucher) String() string {
 func (*AddVoucher) ProtoMessage() {}
 
 func (x *AddVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1447,7 @@ func (x *AddVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoucher.ProtoReflect.Descriptor instead.
 func (*AddVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{20}
+	return file_messages_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddVoucher) GetCode() string {
@@ -1472,7 +1536,7 @@ type RemoveVoucher struct {
 
 func (x *RemoveVoucher) Reset() {
 	*x = RemoveVoucher{}
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1548,7 @@ func (x *RemoveVoucher) String() string {
 func (*RemoveVoucher) ProtoMessage() {}
 
 func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1561,7 @@ func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVoucher.ProtoReflect.Descriptor instead.
 func (*RemoveVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{21}
+	return file_messages_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RemoveVoucher) GetId() uint32 {
@@ -1519,7 +1583,7 @@ type UpsertSubscriptionDetails struct {
 
 func (x *UpsertSubscriptionDetails) Reset() {
 	*x = UpsertSubscriptionDetails{}
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1595,7 @@ func (x *UpsertSubscriptionDetails) String() string {
 func (*UpsertSubscriptionDetails) ProtoMessage() {}
 
 func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1608,7 @@ func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertSubscriptionDetails.ProtoReflect.Descriptor instead.
 func (*UpsertSubscriptionDetails) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{22}
+	return file_messages_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpsertSubscriptionDetails) GetId() string {
@@ -1586,7 +1650,7 @@ type MergeCart struct {
 
 func (x *MergeCart) Reset() {
 	*x = MergeCart{}
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1662,7 @@ func (x *MergeCart) String() string {
 func (*MergeCart) ProtoMessage() {}
 
 func (x *MergeCart) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1675,7 @@ func (x *MergeCart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeCart.ProtoReflect.Descriptor instead.
 func (*MergeCart) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{23}
+	return file_messages_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MergeCart) GetFrom() string {
@@ -1628,7 +1692,8 @@ func (x *MergeCart) GetItems() []*AddItem {
 	return nil
 }
 
-// RefreshPrices sets the prices of lines as the catalogue had them at that time.
+// RefreshPrices sets the prices of lines as the catalogue had them at that time. Warnings of the refresh before end,
+// also on lines that it does not name; a line that the cart does not have any more is passed over.
 type RefreshPrices struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lines         []*RefreshPrices_Line  `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
@@ -1638,7 +1703,7 @@ type RefreshPrices struct {
 
 func (x *RefreshPrices) Reset() {
 	*x = RefreshPrices{}
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1715,7 @@ func (x *RefreshPrices) String() string {
 func (*RefreshPrices) ProtoMessage() {}
 
 func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1728,7 @@ func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices.ProtoReflect.Descriptor instead.
 func (*RefreshPrices) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{24}
+	return file_messages_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RefreshPrices) GetLines() []*RefreshPrices_Line {
@@ -1681,14 +1746,18 @@ type RefreshPrices_Line struct {
 	Tax           int64                  `protobuf:"varint,4,opt,name=tax,proto3" json:"tax,omitempty"`
 	PriceExVat    bool                   `protobuf:"varint,5,opt,name=priceExVat,proto3" json:"priceExVat,omitempty"`
 	Stock         *int64                 `protobuf:"varint,6,opt,name=stock,proto3,oneof" json:"stock,omitempty"`
-	Gone          bool                   `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"` // no longer in the catalogue
+	Gone          bool                   `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"`      // no longer in the catalogue: the line stays as it is
+	Name          *string                `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"` // these three only where they have changed
+	Image         *string                `protobuf:"bytes,9,opt,name=image,proto3,oneof" json:"image,omitempty"`
+	SaleStatus    *string                `protobuf:"bytes,10,opt,name=saleStatus,proto3,oneof" json:"saleStatus,omitempty"`
+	Currency      string                 `protobuf:"bytes,11,opt,name=currency,proto3" json:"currency,omitempty"` // must be the cart's; empty: the cart's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RefreshPrices_Line) Reset() {
 	*x = RefreshPrices_Line{}
-	mi := &file_messages_proto_msgTypes[28]
+	mi := &file_messages_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1769,7 @@ func (x *RefreshPrices_Line) String() string {
 func (*RefreshPrices_Line) ProtoMessage() {}
 
 func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[28]
+	mi := &file_messages_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1782,7 @@ func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices_Line.ProtoReflect.Descriptor instead.
 func (*RefreshPrices_Line) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{24, 0}
+	return file_messages_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *RefreshPrices_Line) GetId() uint32 {
@@ -1765,6 +1834,34 @@ func (x *RefreshPrices_Line) GetGone() bool {
 	return false
 }
 
+func (x *RefreshPrices_Line) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *RefreshPrices_Line) GetImage() string {
+	if x != nil && x.Image != nil {
+		return *x.Image
+	}
+	return ""
+}
+
+func (x *RefreshPrices_Line) GetSaleStatus() string {
+	if x != nil && x.SaleStatus != nil {
+		return *x.SaleStatus
+	}
+	return ""
+}
+
+func (x *RefreshPrices_Line) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
 var File_messages_proto protoreflect.FileDescriptor
 
 const file_messages_proto_rawDesc = "" +
@@ -1787,7 +1884,7 @@ const file_messages_proto_rawDesc = "" +
 	"\b_storeIdB\v\n" +
 	"\t_parentId\"B\n" +
 	"\x0eSetCartRequest\x120\n" +
-	"\x05items\x18\x01 \x03(\v2\x1a.cartd.messages.AddRequestR\x05items\"\xdb\x05\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.cartd.messages.AddRequestR\x05items\"\x99\x06\n" +
 	"\aAddItem\x12\x16\n" +
 	"\x06itemId\x18\x01 \x01(\rR\x06itemId\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
@@ -1821,7 +1918,9 @@ const file_messages_proto_rawDesc = "" +
 	"\n" +
 	"sellerName\x18\x15 \x01(\tR\n" +
 	"sellerName\x12\x1a\n" +
-	"\bcurrency\x18\x16 \x01(\tR\bcurrency\x1a=\n" +
+	"\bcurrency\x18\x16 \x01(\tR\bcurrency\x12 \n" +
+	"\vtaxRounding\x18\x17 \x01(\tR\vtaxRounding\x12\x1a\n" +
+	"\btaxLevel\x18\x18 \x01(\tR\btaxLevel\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
@@ -1900,13 +1999,15 @@ const file_messages_proto_rawDesc = "" +
 	"\n" +
 	"deliveryId\x18\x01 \x01(\rR\n" +
 	"deliveryId\x12=\n" +
-	"\vpickupPoint\x18\x02 \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"\x95\x01\n" +
+	"\vpickupPoint\x18\x02 \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"\xb3\x01\n" +
 	"\x12InitializeCheckout\x12\x18\n" +
 	"\aorderId\x18\x01 \x01(\tR\aorderId\x12(\n" +
 	"\x0fpaymentProvider\x18\x02 \x01(\tR\x0fpaymentProvider\x12)\n" +
-	"\rexpectedTotal\x18\x03 \x01(\x03H\x00R\rexpectedTotal\x88\x01\x01B\x10\n" +
+	"\rexpectedTotal\x18\x03 \x01(\x03H\x00R\rexpectedTotal\x88\x01\x01\x12\x1c\n" +
+	"\tttlMillis\x18\x04 \x01(\x03R\tttlMillisB\x10\n" +
 	"\x0e_expectedTotal\"\x0f\n" +
-	"\rAbortCheckout\"@\n" +
+	"\rAbortCheckout\"\x11\n" +
+	"\x0fCheckoutExpired\"@\n" +
 	"\fOrderCreated\x12\x18\n" +
 	"\aorderId\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\"[\n" +
@@ -1944,9 +2045,9 @@ const file_messages_proto_rawDesc = "" +
 	"\x03_id\"N\n" +
 	"\tMergeCart\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12-\n" +
-	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\"\xff\x01\n" +
+	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\"\x96\x03\n" +
 	"\rRefreshPrices\x128\n" +
-	"\x05lines\x18\x01 \x03(\v2\".cartd.messages.RefreshPrices.LineR\x05lines\x1a\xb3\x01\n" +
+	"\x05lines\x18\x01 \x03(\v2\".cartd.messages.RefreshPrices.LineR\x05lines\x1a\xca\x02\n" +
 	"\x04Line\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x14\n" +
 	"\x05price\x18\x02 \x01(\x03R\x05price\x12\x1a\n" +
@@ -1956,8 +2057,18 @@ const file_messages_proto_rawDesc = "" +
 	"priceExVat\x18\x05 \x01(\bR\n" +
 	"priceExVat\x12\x19\n" +
 	"\x05stock\x18\x06 \x01(\x03H\x00R\x05stock\x88\x01\x01\x12\x12\n" +
-	"\x04gone\x18\a \x01(\bR\x04goneB\b\n" +
-	"\x06_stockB\x1dZ\x1bcartd/pkg/messages;messagesb\x06proto3"
+	"\x04gone\x18\a \x01(\bR\x04gone\x12\x17\n" +
+	"\x04name\x18\b \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
+	"\x05image\x18\t \x01(\tH\x02R\x05image\x88\x01\x01\x12#\n" +
+	"\n" +
+	"saleStatus\x18\n" +
+	" \x01(\tH\x03R\n" +
+	"saleStatus\x88\x01\x01\x12\x1a\n" +
+	"\bcurrency\x18\v \x01(\tR\bcurrencyB\b\n" +
+	"\x06_stockB\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_imageB\r\n" +
+	"\v_saleStatusB\x1dZ\x1bcartd/pkg/messages;messagesb\x06proto3"
 
 var (
 	file_messages_proto_rawDescOnce sync.Once
@@ -1971,7 +2082,7 @@ func file_messages_proto_rawDescGZIP() []byte {
 	return file_messages_proto_rawDescData
 }
 
-var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_messages_proto_goTypes = []any{
 	(*AddRequest)(nil),                // 0: cartd.messages.AddRequest
 	(*SetCartRequest)(nil),            // 1: cartd.messages.SetCartRequest
@@ -1989,30 +2100,31 @@ var file_messages_proto_goTypes = []any{
 	(*SetPickupPoint)(nil),            // 13: cartd.messages.SetPickupPoint
 	(*InitializeCheckout)(nil),        // 14: cartd.messages.InitializeCheckout
 	(*AbortCheckout)(nil),             // 15: cartd.messages.AbortCheckout
-	(*OrderCreated)(nil),              // 16: cartd.messages.OrderCreated
-	(*CartCreated)(nil),               // 17: cartd.messages.CartCreated
-	(*CartDeleted)(nil),               // 18: cartd.messages.CartDeleted
-	(*SetUserId)(nil),                 // 19: cartd.messages.SetUserId
-	(*AddVoucher)(nil),                // 20: cartd.messages.AddVoucher
-	(*RemoveVoucher)(nil),             // 21: cartd.messages.RemoveVoucher
-	(*UpsertSubscriptionDetails)(nil), // 22: cartd.messages.UpsertSubscriptionDetails
-	(*MergeCart)(nil),                 // 23: cartd.messages.MergeCart
-	(*RefreshPrices)(nil),             // 24: cartd.messages.RefreshPrices
-	nil,                               // 25: cartd.messages.AddRequest.AttributesEntry
-	nil,                               // 26: cartd.messages.AddItem.AttributesEntry
-	nil,                               // 27: cartd.messages.LineItemAttributes.AttributesEntry
-	(*RefreshPrices_Line)(nil),        // 28: cartd.messages.RefreshPrices.Line
+	(*CheckoutExpired)(nil),           // 16: cartd.messages.CheckoutExpired
+	(*OrderCreated)(nil),              // 17: cartd.messages.OrderCreated
+	(*CartCreated)(nil),               // 18: cartd.messages.CartCreated
+	(*CartDeleted)(nil),               // 19: cartd.messages.CartDeleted
+	(*SetUserId)(nil),                 // 20: cartd.messages.SetUserId
+	(*AddVoucher)(nil),                // 21: cartd.messages.AddVoucher
+	(*RemoveVoucher)(nil),             // 22: cartd.messages.RemoveVoucher
+	(*UpsertSubscriptionDetails)(nil), // 23: cartd.messages.UpsertSubscriptionDetails
+	(*MergeCart)(nil),                 // 24: cartd.messages.MergeCart
+	(*RefreshPrices)(nil),             // 25: cartd.messages.RefreshPrices
+	nil,                               // 26: cartd.messages.AddRequest.AttributesEntry
+	nil,                               // 27: cartd.messages.AddItem.AttributesEntry
+	nil,                               // 28: cartd.messages.LineItemAttributes.AttributesEntry
+	(*RefreshPrices_Line)(nil),        // 29: cartd.messages.RefreshPrices.Line
 }
 var file_messages_proto_depIdxs = []int32{
-	25, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
+	26, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
 	0,  // 1: cartd.messages.SetCartRequest.items:type_name -> cartd.messages.AddRequest
-	26, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
-	27, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
+	27, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
+	28, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
 	10, // 4: cartd.messages.SetDelivery.address:type_name -> cartd.messages.Address
 	9,  // 5: cartd.messages.SetDelivery.pickupPoint:type_name -> cartd.messages.PickupPoint
 	9,  // 6: cartd.messages.SetPickupPoint.pickupPoint:type_name -> cartd.messages.PickupPoint
 	2,  // 7: cartd.messages.MergeCart.items:type_name -> cartd.messages.AddItem
-	28, // 8: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
+	29, // 8: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
 	9,  // [9:9] is the sub-list for method output_type
 	9,  // [9:9] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
@@ -2031,15 +2143,15 @@ func file_messages_proto_init() {
 	file_messages_proto_msgTypes[10].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[11].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[14].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[22].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[28].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[23].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_proto_rawDesc), len(file_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

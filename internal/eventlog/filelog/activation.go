@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"iter"
-	"math/bits"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/idmap"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 )
 
@@ -24,7 +24,7 @@ type activation struct {
 	log      *Log
 	s        *stream
 	epoch    uint64
-	end      int64 // of the file at the time of the claim
+	end      int64 // of the log at the time of the claim
 	released bool  // guarded by s.mu
 
 	positions []uint64 // of the events appended, as far as they are decided; guarded by s.mu
@@ -35,15 +35,14 @@ type activation struct {
 	dead     error // what later appends are told
 	main     uint64
 	heads    map[string]uint64 // of the other branches
-	ids      map[uuid.UUID]known
+	ids      idmap.Map[known]
+	lines    uint64 // of the log at the time of the claim
 }
 
-// known is what is remembered of an event for its stream's activation, queued ones included.
-type known struct {
-	version uint64
-	sum     uint64 // of branch, type and payload
-	place   uint64 // position, or its number among those that the activation has appended, with queuedPlace
-}
+// known is what is remembered of an event for its stream's activation, queued ones included: its version, the sum of
+// its content, and its place, which is its position, or its number among those that the activation has appended, with
+// queuedPlace.
+type known [3]uint64
 
 const queuedPlace = 1 << 63
 
@@ -83,7 +82,7 @@ func (l *Log) Activate(ctx context.Context, id eventlog.StreamID) (eventlog.Acti
 		return nil, fmt.Errorf("activate %s: %w", id, err)
 	}
 	a.s.mu.Lock()
-	a.end = a.s.end
+	a.end = a.s.base + a.s.end
 	last := a.s.epoch
 	a.s.mu.Unlock()
 	a.epoch = l.nextEpoch(last)
@@ -101,7 +100,7 @@ func (a *activation) fenced() error {
 	return nil
 }
 
-func (a *activation) Replay(ctx context.Context) iter.Seq2[eventlog.Event, error] {
+func (a *activation) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		if a.started {
 			yield(eventlog.Event{}, fmt.Errorf("replay %s: %w: %w", a.s.id, eventlog.ErrInvalid, errReplayed))
@@ -112,12 +111,12 @@ func (a *activation) Replay(ctx context.Context) iter.Seq2[eventlog.Event, error
 			yield(eventlog.Event{}, eventlog.ErrClosed)
 			return
 		}
-		a.replayed = a.replay(ctx, yield)
+		a.replayed = a.replay(ctx, load, yield)
 	}
 }
 
 // replay yields the events and builds what Append checks against from the same pass.
-func (a *activation) replay(ctx context.Context, yield func(eventlog.Event, error) bool) (done bool) {
+func (a *activation) replay(ctx context.Context, load func([]byte) error, yield func(eventlog.Event, error) bool) (done bool) {
 	if a.end == 0 {
 		if err := a.fenced(); err != nil {
 			yield(eventlog.Event{}, err)
@@ -125,13 +124,18 @@ func (a *activation) replay(ctx context.Context, yield func(eventlog.Event, erro
 		}
 		return true
 	}
-	f, err := a.log.fs.Open(a.s.path)
+	h, err := a.log.openHistory(a.s)
 	if err != nil {
 		yield(eventlog.Event{}, fmt.Errorf("replay %s: %w", a.s.id, err))
 		return false
 	}
-	defer f.Close() // only read
-	r := &replayer{id: a.s.id, lines: newLineReader(f, a.end, a.log.opts.MaxLineBytes), fenced: a.fenced}
+	defer h.Close() // only read
+	r := &replayer{id: a.s.id, fenced: a.fenced}
+	from := int64(0)
+	if load != nil {
+		from = a.restore(h, r, load)
+	}
+	r.lines = h.lines(from, a.end, a.log.opts.MaxLineBytes, a.log.sealedDamage)
 	var damage struct {
 		lines int
 		at    int64
@@ -156,23 +160,31 @@ func (a *activation) replay(ctx context.Context, yield func(eventlog.Event, erro
 		a.log.opts.Logger.Error("event log is damaged: lines were left out", "stream", a.s.id.String(), "file", a.s.path,
 			"lines", damage.lines, "first_offset", damage.at, "first_error", damage.why)
 	}
-	a.main, a.heads = r.main, r.heads
+	a.main, a.heads, a.lines = r.main, r.heads, r.place
 	return done
 }
 
-func (a *activation) know(ev *eventlog.Event, place uint64) {
-	if a.ids == nil {
-		a.ids = make(map[uuid.UUID]known)
-	}
-	a.ids[ev.ID] = known{ev.Version, a.log.sum(ev), place}
+// sealedDamage tells of a sealed part that cannot be read in whole. Its lines that are missing show as damage.
+func (l *Log) sealedDamage(path string, offset int64, err error) {
+	l.opts.Logger.Error("event log is damaged: a sealed part cannot be read in whole", "file", path, "offset", offset, "error", err)
 }
 
-func (l *Log) sum(ev *eventlog.Event) uint64 {
-	name := maphash.String(l.seed, ev.Type)
-	if ev.Branch != "" {
-		name = bits.RotateLeft64(name, 1) ^ maphash.String(l.seed, ev.Branch)
-	}
-	return bits.RotateLeft64(name, 1) ^ maphash.Bytes(l.seed, ev.Payload)
+func (a *activation) know(ev *eventlog.Event, place uint64) {
+	a.ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
+}
+
+// contentSum tells whether two events with one id are the same. Snapshots hold it: it is the same for ever. It keeps
+// mistakes apart and not attacks: who can choose ids and payloads harms a cart of their own.
+func contentSum(ev *eventlog.Event) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	zero := [1]byte{} // neither names nor types hold one that would matter: a payload begins with a brace
+	d.WriteString(ev.Branch)
+	d.Write(zero[:])
+	d.WriteString(ev.Type)
+	d.Write(zero[:])
+	d.Write(ev.Payload)
+	return d.Sum64()
 }
 
 func (a *activation) head(branch string) uint64 {
@@ -198,7 +210,7 @@ func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bo
 	found, other, first := 0, (*eventlog.DuplicateIDError)(nil), ""
 	for i := range c.Events {
 		ev := c.Events[i]
-		old, is := a.ids[ev.ID]
+		old, is := a.ids.Get(ev.ID)
 		if !is {
 			continue
 		}
@@ -206,11 +218,12 @@ func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bo
 			first = ev.ID.String()
 		}
 		ev.Branch = c.Branch
-		if old.sum != a.log.sum(&ev) && other == nil {
-			other = &eventlog.DuplicateIDError{Stream: a.s.id, ID: ev.ID.String(), Version: old.version}
+		version, sum := old[0], old[1]
+		if sum != contentSum(&ev) && other == nil {
+			other = &eventlog.DuplicateIDError{Stream: a.s.id, ID: ev.ID.String(), Version: version}
 		}
-		place = old.place
-		receipt = eventlog.Receipt{Version: old.version, Position: a.position(place), Duplicate: true}
+		place = old[2]
+		receipt = eventlog.Receipt{Version: version, Position: a.position(place), Duplicate: true}
 	}
 	switch {
 	case found == 0:

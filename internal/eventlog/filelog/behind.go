@@ -2,6 +2,8 @@ package filelog
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,12 +32,13 @@ const behindWriters = 2
 
 // behind is what waits to be written to the streams' files.
 type behind struct {
-	mu     sync.Mutex  // guards the following
-	work   sync.Cond   // on mu, for those who write: there is work, or closed has changed
-	room   sync.Cond   // on mu, for the committer: bytes or the journal have become less, or the log has failed
-	timer  *time.Timer // of work: the first in queue is due
-	full   []*stream   // each once, with a reference: they have fullBytes
-	queue  []waiting   // each stream once, with a reference, oldest first
+	mu     sync.Mutex      // guards the following
+	work   sync.Cond       // on mu, for those who write: there is work, or closed has changed
+	room   sync.Cond       // on mu, for the committer: bytes or the journal have become less, or the log has failed
+	timer  *time.Timer     // of work: the first in queue is due
+	full   []*stream       // each once, with a reference: they have fullBytes, and are in queue as well
+	queue  []waiting       // each stream once, with a reference, oldest first
+	inHand map[*stream]int // taken and being written, by how many
 	bytes  int
 	closed bool
 }
@@ -48,6 +51,7 @@ type waiting struct {
 
 func (b *behind) init() {
 	b.work.L, b.room.L = &b.mu, &b.mu
+	b.inHand = make(map[*stream]int)
 	b.timer = time.AfterFunc(behindDelay, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -117,7 +121,7 @@ func (b *behind) idle() bool {
 	return len(b.queue) == 0
 }
 
-// next waits for a stream that is to be written, and takes it; nil when Close has ended that and none are left.
+// next waits for a stream that is to be written, and takes it in hand; nil when Close has ended that and none are left.
 func (b *behind) next() *stream {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,6 +130,7 @@ func (b *behind) next() *stream {
 		s, wait := b.take(now)
 		switch {
 		case s != nil:
+			b.inHand[s]++
 			if b.closed || len(b.full) > 0 || b.bytes > someBehindBytes {
 				b.work.Signal() // enough for another one
 			}
@@ -168,14 +173,43 @@ func (b *behind) take(now time.Time) (s *stream, wait time.Duration) {
 
 // writeBehind writes lines to the streams' files until Close has ended it and none are left.
 func (l *Log) writeBehind() {
+	b := &l.behind
 	for {
-		s := l.behind.next()
+		s := b.next()
 		if s == nil {
 			return
 		}
 		_ = l.flush(s) // who needs the file asks again; the log has failed
+		b.mu.Lock()
+		if b.inHand[s]--; b.inHand[s] == 0 {
+			delete(b.inHand, s)
+		}
+		b.mu.Unlock()
 		l.release(s)
 	}
+}
+
+// flushBehind returns when the streams' files have all events up to the position that l.published had before the call.
+// Appends go on meanwhile, and wait for nothing but the file that is being written, if it is theirs.
+func (l *Log) flushBehind() error {
+	b := &l.behind
+	b.mu.Lock()
+	streams := slices.Collect(maps.Keys(b.inHand))
+	for i := range b.queue {
+		streams = append(streams, b.queue[i].s)
+	}
+	for _, s := range streams {
+		s.reference()
+	}
+	b.mu.Unlock()
+	var errs error
+	for _, s := range streams {
+		if errs == nil {
+			errs = l.flush(s)
+		}
+		l.release(s)
+	}
+	return errs
 }
 
 // flush writes what is behind for s to its file. After a failure the file is never written again, and the log has

@@ -146,7 +146,7 @@ func TestManyCartsLeaveNeitherFilesOpenNorEntriesInMemory(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			for _, err := range act.Replay(t.Context()) {
+			for _, err := range act.Replay(t.Context(), nil) {
 				t.Error("event in a new stream:", err)
 			}
 			if _, err := logtest.Append(act, 0, logtest.Event(1)); err != nil {

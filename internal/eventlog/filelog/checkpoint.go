@@ -26,6 +26,7 @@ type checkpoints struct {
 	dirty []*stream  // written since the last checkpoint, each once, with a reference
 	dirs  map[string]struct{}
 	state journal.State // of the journal, with all streams of its frames in dirty
+	done  uint64        // position up to which the streams' files are on stable storage
 }
 
 // markDirty notes the streams of a frame that has been written.
@@ -44,6 +45,13 @@ func (l *Log) markDirty(shares []share) {
 	if len(c.dirty) > maxDirty {
 		l.kickCheckpoint()
 	}
+}
+
+// checkpointed returns the position up to which the streams' files are on stable storage and the journal is not needed.
+func (l *Log) checkpointed() uint64 {
+	l.checkpoints.mu.Lock()
+	defer l.checkpoints.mu.Unlock()
+	return l.checkpoints.done
 }
 
 func (l *Log) kickCheckpoint() {
@@ -96,6 +104,9 @@ func (l *Log) checkpoint() error {
 		err = l.journal.Checkpoint(state)
 	}
 	if err == nil {
+		c.mu.Lock()
+		c.done = state.Position
+		c.mu.Unlock()
 		err = l.journal.Retire(state.Frame, l.retained)
 	}
 	if err != nil {

@@ -119,11 +119,18 @@ func (l *Log) fill(frame *journal.Builder, shares []share, streams []*stream) ([
 		if len(b.ends) > 0 {
 			frame.Begin(string(s.id.Kind()), s.id.Name())
 			sh.from = len(frame.Buf)
-			from := 0
-			for _, end := range b.ends {
-				frame.Buf = appendLine(frame.Buf, next, b.buf[from:end])
-				from = end
-				next++
+			from, n := 0, 0
+			for j := range b.items {
+				it := &b.items[j]
+				for range it.events {
+					frame.Buf = appendLine(frame.Buf, next, b.buf[from:b.ends[n]])
+					from = b.ends[n]
+					n++
+					next++
+				}
+				if it.snap != nil {
+					it.snap.at = int64(len(frame.Buf) - sh.from)
+				}
 			}
 			sh.to = len(frame.Buf)
 			frame.End(len(b.ends))
@@ -155,6 +162,7 @@ func (l *Log) commit(r *round) {
 		if !l.flushFew(r.shares) {
 			l.scheduleBehind(r.shares)
 		}
+		l.published.Store(l.journal.State().Position)
 	}
 	if rotated && l.journal.Segments() > l.opts.CheckpointSegments {
 		l.kickCheckpoint() // now that the streams of all frames before are known to be dirty
@@ -236,7 +244,7 @@ func (l *Log) tell(r *round) {
 			l.space.give(sh.b.takes)
 		}
 		for j := range sh.b.items {
-			if it := &sh.b.items[j]; r.err == nil && it.err == nil {
+			if it := &sh.b.items[j]; r.err == nil && it.err == nil && it.snap == nil {
 				r.took = append(r.took, now-it.at)
 			}
 		}
@@ -257,6 +265,14 @@ func (l *Log) tellShare(sh *share, err error) {
 		it := &sh.b.items[i]
 		next += uint64(it.events)
 		switch {
+		case it.snap != nil:
+			if err == nil {
+				sh.s.mu.Lock()
+				it.snap.file.Offset = sh.s.base + sh.s.end - int64(sh.to-sh.from) + it.snap.at
+				sh.s.mu.Unlock()
+				l.saveLater(it.snap)
+			}
+			continue
 		case it.err != nil:
 			it.decided(eventlog.Receipt{}, it.err)
 			continue

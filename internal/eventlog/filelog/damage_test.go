@@ -140,7 +140,7 @@ func TestDamagedLineIsYieldedCountedAndKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var versions []uint64
-	for ev, err := range act.Replay(t.Context()) {
+	for ev, err := range act.Replay(t.Context(), nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +302,7 @@ func TestNewerFormatIsRefusedNotCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		var last error
-		for _, err := range act.Replay(t.Context()) {
+		for _, err := range act.Replay(t.Context(), nil) {
 			last = err
 		}
 		if !errors.Is(last, ErrNewerFormat) {

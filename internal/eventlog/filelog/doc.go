@@ -5,6 +5,9 @@
 //	DIR/journal/                      all streams' events in order; see package journal
 //	DIR/carts/ab/<name>.events.log    a stream; ab is the first two hex digits of the SHA-256 of its name
 //	DIR/quarantine/<name>.<time>.torn cut off ends, never deleted by this package
+//	DIR/RESTORING                     while a restore fills DIR: it is no log yet
+//
+// A backup has the streams' files in the same places, and manifest.json; see [Log.Backup].
 //
 // The streams of another kind have a directory of their own, named after the kind with an s.
 //

@@ -41,7 +41,10 @@ func export(ctx context.Context, dir string, opts CheckOptions, pick func(*check
 	}
 	defer tree.Close() // only read
 	c := newChecker(tree, opts)
-	if err = c.readForExport(); err == nil {
+	if err = refuseUnfinished(tree); err == nil {
+		err = c.readForExport()
+	}
+	if err == nil {
 		err = pick(c)
 	}
 	for i := 0; i < len(c.paths) && err == nil; i++ {
@@ -54,22 +57,10 @@ func export(ctx context.Context, dir string, opts CheckOptions, pick func(*check
 	return nil
 }
 
-// readForExport reads the journal, and looks a second time if it seems to be damaged. Then it finds the files; a stream
-// that only the journal has counts as one.
+// readForExport reads the journal and finds the files; a stream that only the journal has counts as one.
 func (c *checker) readForExport() error {
-	if err := c.readJournal(); err != nil {
+	if err := c.soundJournal(); err != nil {
 		return err
-	}
-	if len(c.survey.Faults) > 0 {
-		first := c.survey.Faults
-		if err := c.readJournal(); err != nil {
-			return err
-		}
-		for _, f := range c.survey.Faults {
-			if slices.ContainsFunc(first, func(g journal.Fault) bool { return g.File == f.File && g.Offset == f.Offset && g.Kind == f.Kind }) {
-				return fmt.Errorf("%w: %s, byte %d: %w; cartd verify tells more", eventlog.ErrCorrupt, f.File, f.Offset, f.Why)
-			}
-		}
 	}
 	if err := c.walk(); err != nil {
 		return err
@@ -85,6 +76,25 @@ func (c *checker) readForExport() error {
 		}
 	}
 	slices.Sort(c.paths)
+	return nil
+}
+
+// soundJournal reads the journal, and looks a second time if it seems to be damaged.
+func (c *checker) soundJournal() error {
+	if err := c.readJournal(); err != nil {
+		return err
+	}
+	if len(c.survey.Faults) > 0 {
+		first := c.survey.Faults
+		if err := c.readJournal(); err != nil {
+			return err
+		}
+		for _, f := range c.survey.Faults {
+			if slices.ContainsFunc(first, func(g journal.Fault) bool { return g.File == f.File && g.Offset == f.Offset && g.Kind == f.Kind }) {
+				return fmt.Errorf("%w: %s, byte %d: %w; cartd verify tells more", eventlog.ErrCorrupt, f.File, f.Offset, f.Why)
+			}
+		}
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (g *ledger) work(t *testing.T, l *Log) {
 	}
 	defer act.Release()
 	n := uint64(0)
-	for _, err := range act.Replay(t.Context()) {
+	for _, err := range act.Replay(t.Context(), nil) {
 		if err != nil {
 			return
 		}

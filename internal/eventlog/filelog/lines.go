@@ -13,22 +13,28 @@ import (
 // blockBytes is what is read at once. A longer line makes the buffer grow, up to the largest line.
 const blockBytes = 64 << 10
 
-// lineReader splits a file's first bytes into lines. One buffer serves all of them.
+// lineReader splits bytes into lines. One buffer serves all of them.
 type lineReader struct {
-	f    io.ReaderAt
+	src  io.Reader
 	off  int64  // of buf[pos]
 	end  int64  // nothing beyond it is read
-	read int64  // how far the file has been read
+	read int64  // how far src has been read
 	max  int    // bytes of a line with its newline
 	buf  []byte // buf[pos:] is not consumed
 	pos  int
 }
 
+// newLineReader reads the first end bytes of f.
 func newLineReader(f io.ReaderAt, end int64, maxLine int) *lineReader {
-	return &lineReader{f: f, end: end, max: maxLine, buf: make([]byte, 0, min(end, blockBytes))}
+	return newLineReaderAt(io.NewSectionReader(f, 0, end), 0, end, maxLine)
 }
 
-// rawLine is a piece of the file up to a newline or the end.
+// newLineReaderAt reads bytes that are those from off to end of something.
+func newLineReaderAt(src io.Reader, off, end int64, maxLine int) *lineReader {
+	return &lineReader{src: src, off: off, read: off, end: end, max: maxLine, buf: make([]byte, 0, min(end-off, blockBytes))}
+}
+
+// rawLine is a piece of a log up to a newline or the end.
 type rawLine struct {
 	text  []byte // without its newline; nil when it is longer than the largest line
 	start int64
@@ -88,13 +94,13 @@ func (r *lineReader) fill() error {
 		r.buf = grown
 	}
 	n := int(min(int64(cap(r.buf)-rest), r.end-r.read))
-	got, err := r.f.ReadAt(r.buf[rest:rest+n], r.read)
+	got, err := io.ReadFull(r.src, r.buf[rest:rest+n])
 	r.buf = r.buf[:rest+got]
 	r.read += int64(got)
 	switch {
 	case got == n:
 		return nil
-	case err == nil || errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: file ends at byte %d, expected %d", eventlog.ErrCorrupt, r.read, r.end)
 	default:
 		return err

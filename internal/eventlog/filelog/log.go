@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"strings"
@@ -16,6 +15,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -26,19 +27,19 @@ const (
 
 // Log is an event store in files. Make it with [Open]. Safe for concurrent use.
 type Log struct {
-	opts    Options
-	metrics *eventlog.Metrics
-	fs      vfs.FS
-	dir     string // for messages
-	lock    io.Closer
-	seed    maphash.Seed // of the sums that tell whether an event is the same one
-	opened  time.Time
-	space   space
-	failed  chan struct{} // closed by fail
-	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
-	wg      sync.WaitGroup
+	opts        Options
+	metrics     *eventlog.Metrics
+	fs          vfs.FS
+	dir         string // for messages
+	lock        io.Closer
+	incarnation uuid.UUID
+	opened      time.Time
+	space       space
+	failed      chan struct{} // closed by fail
+	stop        chan struct{} // closed by Close, for the goroutine that watches the disk
+	wg          sync.WaitGroup
 
-	committing, writing sync.WaitGroup // the committer; those that write behind it
+	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
 
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
@@ -54,9 +55,12 @@ type Log struct {
 
 	journal     *journal.Writer
 	synced      time.Duration // what the last sync of the journal took; of the committer
+	published   atomic.Uint64 // position up to which all events are decided and, if not in the files yet, behind
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
+	sealing     sync.RWMutex // held by seal, which does not wait for it, and shared by backups, which do
+	snapshots   snapshots
 }
 
 // Open opens the log in dir, which is made if need be, and locks it for this process. It returns an error that
@@ -81,19 +85,23 @@ func Open(dir string, opts Options) (*Log, error) {
 }
 
 func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
+	if err := refuseUnfinished(tree); err != nil {
+		return nil, err
+	}
 	lock, err := tree.Lock(lockName)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{
 		dir:  dir,
-		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, seed: maphash.MakeSeed(), opened: time.Now(),
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, opened: time.Now(),
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
 	l.behind.init()
+	l.snapshots.work.L = &l.snapshots.mu
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
 	l.checkpoints.dirs = make(map[string]struct{})
@@ -101,6 +109,7 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	l.committing.Go(l.committer)
+	l.saving.Go(l.saver)
 	for range behindWriters {
 		l.writing.Go(l.writeBehind)
 	}
@@ -143,7 +152,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 		if dir == quarantineDir || !strings.HasSuffix(dir, "s") || strings.Contains(dir, ".") {
 			continue
 		}
-		subs, err := l.readDir(dir)
+		subs, err := readDir(l.fs, dir)
 		if err != nil {
 			return err
 		}
@@ -151,7 +160,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 			if _, ok := parseHex([]byte(sub)); !ok || len(sub) != 2 {
 				continue
 			}
-			names, err := l.readDir(dir + "/" + sub)
+			names, err := readDir(l.fs, dir+"/"+sub)
 			if err != nil {
 				return err
 			}
@@ -166,8 +175,8 @@ func (l *Log) walkLogs(visit func(path string)) error {
 }
 
 // readDir takes what is no directory for an empty one: people put notes beside data.
-func (l *Log) readDir(dir string) ([]string, error) {
-	names, err := l.fs.ReadDir(dir)
+func readDir(tree vfs.FS, dir string) ([]string, error) {
+	names, err := tree.ReadDir(dir)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
@@ -311,6 +320,8 @@ func (l *Log) Close() error {
 	l.qmu.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
+	l.snapshots.close()
+	l.saving.Wait()
 	close(l.stop)
 	l.wg.Wait()
 	l.behind.close()

@@ -139,7 +139,7 @@ func (c *someCarts) activate(b *testing.B) {
 			b.Fatal(err)
 		}
 		n := uint64(0)
-		for ev, err := range act.Replay(b.Context()) {
+		for ev, err := range act.Replay(b.Context(), nil) {
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -186,7 +186,7 @@ func (c *someCarts) appendAny(b *testing.B, events int) {
 				return
 			}
 			version := uint64(0)
-			for ev, err := range act.Replay(b.Context()) {
+			for ev, err := range act.Replay(b.Context(), nil) {
 				if err != nil {
 					b.Error(err)
 					return

@@ -36,6 +36,8 @@ type Options struct {
 	CheckpointSegments int
 	// OpenFiles is how many streams' files stay open for writing. 0 means 512.
 	OpenFiles int
+	// SealBytes is how long a stream's file grows before most of it is compressed, at the earliest. 0 means 1 MiB.
+	SealBytes int
 	// MaxLineBytes bounds a line, its newline included: a larger event is refused, a larger line in a file is
 	// damage. 0 means 8 MiB; otherwise at least 4 KiB and at most 1 GiB.
 	MaxLineBytes int
@@ -59,6 +61,9 @@ func (o Options) resolve() (Options, error) {
 	}
 	if o.OpenFiles == 0 {
 		o.OpenFiles = 512
+	}
+	if o.SealBytes == 0 {
+		o.SealBytes = 1 << 20
 	}
 	if o.MaxLineBytes == 0 {
 		o.MaxLineBytes = 8 << 20

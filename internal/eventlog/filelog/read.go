@@ -19,16 +19,16 @@ func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog
 		}
 		s := l.acquire(id)
 		defer l.release(s)
-		f, end, err := l.openDecided(ctx, s)
+		h, end, err := l.openDecided(ctx, s)
 		if err != nil {
 			yield(eventlog.Event{}, fmt.Errorf("read %s: %w", id, err))
 			return
 		}
-		if f == nil {
+		if h == nil {
 			return
 		}
-		defer f.Close() // only read
-		r := &replayer{id: id, lines: newLineReader(f, end, l.opts.MaxLineBytes)}
+		defer h.Close() // only read
+		r := &replayer{id: id, lines: h.lines(0, end, l.opts.MaxLineBytes, l.sealedDamage)}
 		r.run(ctx, func(ev eventlog.Event, err error) bool {
 			if err != nil {
 				err = fmt.Errorf("read %s: %w", id, err)
@@ -38,16 +38,16 @@ func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog
 	}
 }
 
-// openDecided opens the stream's file and returns where its decided part ends. A missing file is nil.
-func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, error) {
+// openDecided opens the stream's log and returns where its decided part ends. A missing file is nil.
+func (l *Log) openDecided(ctx context.Context, s *stream) (*history, int64, error) {
 	if end := s.durableEnd(); end == 0 {
 		return nil, 0, nil
 	} else if end > 0 {
 		if err := l.flush(s); err != nil {
 			return nil, 0, err
 		}
-		f, err := l.fs.Open(s.path)
-		return f, end, err
+		h, err := l.openHistory(s)
+		return h, end, err
 	}
 	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there
 	// before, or is decided.
@@ -55,19 +55,22 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (vfs.File, int64, erro
 		return nil, 0, err
 	}
 	defer s.unlockTail()
-	f, size, err := openLog(l.fs, s.path)
-	if f == nil || err != nil {
+	h, err := l.openHistory(s)
+	if err != nil {
 		return nil, 0, err
 	}
 	end := s.durableEnd()
-	if end < 0 {
-		var t tail
-		if t, err = l.soundPart(s, f, size); err != nil {
-			return nil, 0, errors.Join(err, f.Close())
+	if end < 0 && h.live != nil {
+		t, err := l.soundPart(s, h.live, h.size)
+		if err != nil {
+			return nil, 0, errors.Join(err, h.Close())
 		}
-		end = t.end
+		end = h.base + t.end
 	}
-	return f, end, nil
+	if end <= 0 {
+		return nil, 0, h.Close()
+	}
+	return h, end, nil
 }
 
 // soundPart finds the end of what may be shown of a file that this process has not looked at. It syncs first, the file

@@ -10,6 +10,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -58,7 +60,9 @@ func (l *Log) openJournal() error {
 	if err := found.Remove(l.fs, journalDir, sync); err != nil {
 		return err
 	}
-	l.checkpoints.state = state
+	l.checkpoints.state, l.checkpoints.done = state, state.Position
+	l.published.Store(state.Position)
+	l.incarnation = uuid.UUID(state.ID)
 	opened := make(chan struct{})
 	l.journal, err = journal.Open(l.fs, journalDir, state, journal.Options{
 		SegmentBytes: l.opts.SegmentBytes, Sync: sync,
@@ -326,8 +330,7 @@ func (l *Log) scanTail(f io.ReaderAt, size, window int64, visit func(rawLine, *e
 		ev  eventlog.Event
 	)
 	for start := max(0, size-window); ; start = 0 {
-		r := newLineReader(f, size, l.opts.MaxLineBytes)
-		r.off, r.read = start, start
+		r := newLineReaderAt(io.NewSectionReader(f, start, size-start), start, size, l.opts.MaxLineBytes)
 		for first := start > 0; ; first = false {
 			line, err := r.next()
 			if errors.Is(err, io.EOF) {

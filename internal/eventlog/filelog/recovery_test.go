@@ -2,6 +2,7 @@ package filelog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs/crashfs"
 	"cartd/internal/eventlog/filelog/vfs/errfs"
 	"cartd/internal/eventlog/logtest"
 
@@ -199,5 +201,98 @@ func TestNoRoomForASegmentRefusesAppends(t *testing.T) {
 	logtest.MustAppend(t, act, 0, logtest.Event(1))
 	if err := l.Cause(); err != nil {
 		t.Errorf("Cause: got %v, want nil", err)
+	}
+}
+
+// lastFrame returns where the last frame of a segment begins and ends.
+func lastFrame(t *testing.T, segment []byte) (from, to int) {
+	t.Helper()
+	for to = 48; ; {
+		n := int(binary.LittleEndian.Uint32(segment[to:]))
+		if n == 0 {
+			return from, to
+		}
+		from, to = to, to+n
+	}
+}
+
+// TestTornFrameIsCutAndKept: nobody was told of it, as the power went while it was written.
+func TestTornFrameIsCutAndKept(t *testing.T) {
+	for name, tear := range map[string]func(frame []byte){
+		"its end is missing":    func(frame []byte) { clear(frame[len(frame)-10:]) },
+		"its start is missing":  func(frame []byte) { clear(frame[4:40]) },
+		"a sector is missing":   func(frame []byte) { clear(frame[len(frame)/3 : len(frame)/2]) },
+		"its last bit differs":  func(frame []byte) { frame[len(frame)-1] ^= 1 },
+		"its first bit differs": func(frame []byte) { frame[0] ^= 1 },
+	} {
+		dir, want := killed(t)
+		if err := os.RemoveAll(filepath.Join(dir, "carts")); err != nil { // nothing of them was synced
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, segments(t, dir)[0])
+		b := mustRead(t, path)
+		from, to := lastFrame(t, b)
+		tear(b[from:to])
+		if err := os.WriteFile(path, b, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		m := newMetrics()
+		l := mustOpen(t, dir, Options{Metrics: m})
+		short := 0
+		for id, evs := range want {
+			got := logtest.ReadAll(t, l, id)
+			short += len(evs) - len(got)
+			if diff := diffEvents(evs[:len(got)], got); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", name, id, diff)
+			}
+		}
+		if short != 2 {
+			t.Errorf("%s: %d events are gone, want the 2 of the torn frame", name, short)
+		}
+		if n := value(t, m.TornTails); n != 1 {
+			t.Errorf("%s: got %v torn ends counted, want 1", name, n)
+		}
+		kept, err := filepath.Glob(filepath.Join(dir, quarantineDir, "journal.*.torn"))
+		if err != nil || len(kept) != 1 {
+			t.Fatalf("%s: got %v kept, %v; want one", name, kept, err)
+		}
+		if got := mustRead(t, kept[0]); !bytes.Equal(got, bytes.TrimRight(b[from:to], "\x00")) {
+			t.Errorf("%s: %s has %d bytes, want the %d of the frame", name, kept[0], len(got), to-from)
+		}
+	}
+}
+
+// TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain: the sync of a cart's file fails, and the kernel takes its pages
+// for clean. The next process reads them as if nothing were wrong, and its own syncs succeed.
+func TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain(t *testing.T) {
+	disk := crashfs.New(nil)
+	id := logtest.Stream(t, "c1")
+	l, err := Open("data", Options{FS: errfs.Wrap(disk, func(c errfs.Call) error {
+		if c.Op == "Sync" && c.Name == newStream(id).path {
+			disk.FailSync(c.Name)
+			return syscall.EIO
+		}
+		return nil
+	}), SegmentBytes: 8 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	act := logtest.Activate(t, l, id)
+	for n := range 3 {
+		logtest.MustAppend(t, act, uint64(2*n), logtest.Events(2)...)
+	}
+	act.Release()
+	want := logtest.ReadAll(t, l, id)
+	if err := l.Close(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("close, which syncs: got %v, want EIO", err)
+	}
+
+	l = mustOpen(t, "data", Options{FS: disk})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
+		t.Errorf("the next process reads (-want +got):\n%s", diff)
+	}
+	l = mustOpen(t, "data", Options{FS: disk.Forget(nil)})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
+		t.Errorf("after a crash behind that (-want +got):\n%s", diff)
 	}
 }

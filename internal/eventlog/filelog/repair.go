@@ -41,14 +41,16 @@ type Repaired struct {
 //     segments are set aside, and a checkpoint is written behind which a new one begins.
 //
 // It can be ended at any point, and run again. All is on stable storage when it returns. The error wraps
-// vfs.ErrLocked when a process is using the log, and ErrNotRepaired when a fault is left, which the report tells.
+// vfs.ErrLocked when a process is using the log, and ErrNotRepaired when a fault is left, which the report tells. What a
+// newer program has written is no damage: Repair changes nothing then, and the error wraps ErrNewerFormat, or
+// journal.ErrNewerFormat.
 func Repair(ctx context.Context, dir string, opts CheckOptions) (*Repaired, error) {
 	tree, err := vfs.OpenExisting(dir)
 	if err != nil {
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	defer tree.Close() // all that was written is synced
-	if err := newChecker(tree, opts).something(); err != nil {
+	if err := errors.Join(newChecker(tree, opts).something(), refuseUnfinished(tree)); err != nil {
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	lock, err := tree.Lock(lockName)
@@ -102,6 +104,9 @@ func (r *repairer) run(ctx context.Context) error {
 		if len(faults) == 0 {
 			r.missing()
 			return nil
+		}
+		if i := slices.IndexFunc(faults, func(f Finding) bool { return f.Kind == NewerLine }); i >= 0 {
+			return fmt.Errorf("%s at %d: %w: %s", faults[i].File, faults[i].Offset, ErrNewerFormat, faults[i].Detail)
 		}
 		if round == repairRounds {
 			return fmt.Errorf("%w: %d faults are left", ErrNotRepaired, len(faults))

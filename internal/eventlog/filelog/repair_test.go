@@ -39,7 +39,7 @@ func lacking(want, got []eventlog.Event) (missing []eventlog.Event) {
 }
 
 func TestRepairMendsEveryPlantedFaultAndLosesNothingSound(t *testing.T) {
-	for _, test := range faults {
+	for _, test := range append(moreFaults[:len(moreFaults):len(moreFaults)], faults...) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

@@ -46,7 +46,8 @@ type stream struct {
 
 	mu          sync.Mutex  // guards the following
 	owner       *activation // whose appends are accepted
-	end         int64       // offset behind the last decided commit, those behind included; -1 when not known yet
+	base        int64       // bytes of the sealed parts, in front of the file
+	end         int64       // of the file behind the last decided commit, those behind included; -1 when not known yet
 	behind      []byte      // decided lines that the file lacks
 	behindTakes int         // bytes they take from the space that is free
 	exists      bool        // the file is there
@@ -81,6 +82,7 @@ type item struct {
 	act     *activation   // of a repeat
 	place   uint64        // of the event that a repeat repeats
 	at      time.Duration // since the log was opened
+	snap    *snapshot     // to be saved when all before it is decided; nil in others, which have a decided
 }
 
 // keepBytes is up to which size a batch's buffer is used again.
@@ -163,11 +165,14 @@ func (s *stream) waitIdle(ctx context.Context, a *activation) error {
 	}
 }
 
-// durableEnd returns the offset behind the last decided commit, or -1 when it is not known yet.
+// durableEnd returns the offset in the log behind the last decided commit, or -1 when it is not known yet.
 func (s *stream) durableEnd() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.end
+	if s.end < 0 {
+		return -1
+	}
+	return s.base + s.end
 }
 
 func (s *stream) lockTail(ctx context.Context) error {
@@ -190,26 +195,26 @@ func (l *Log) recover(ctx context.Context, s *stream) error {
 	if s.durableEnd() >= 0 {
 		return nil
 	}
-	f, size, err := openLog(l.fs, s.path)
+	h, err := l.openHistory(s)
 	if err != nil {
 		return err
 	}
 	t := tail{}
-	if f != nil {
-		t, err = l.soundPart(s, f, size)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		// A log that has failed is only read any more.
-		if t.end < size && l.Cause() == nil {
-			if err := l.cutTail(s, t.end, size); err != nil {
-				return fmt.Errorf("cut torn tail at byte %d: %w", t.end, err)
-			}
+	if h.live != nil {
+		t, err = l.soundPart(s, h.live, h.size)
+	}
+	if err = errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	// A log that has failed is only read any more.
+	if t.end < h.size && l.Cause() == nil {
+		if err := l.cutTail(s, t.end, h.size); err != nil {
+			return fmt.Errorf("cut torn tail at byte %d: %w", t.end, err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end, s.epoch, s.exists = t.end, t.epoch, f != nil
+	s.base, s.end, s.epoch, s.exists = h.base, t.end, t.epoch, h.live != nil
 	return nil
 }
 

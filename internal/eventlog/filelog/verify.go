@@ -46,17 +46,21 @@ type Report struct {
 	Faults  []Finding `json:"faults"`
 	Notes   []Finding `json:"notes"` // what an operator may want to know, and is no fault
 	Seconds float64   `json:"seconds"`
+
+	Backup   bool   `json:"backup,omitzero"`   // it is of a backup
+	Position uint64 `json:"position,omitzero"` // of the last event in the backup
 }
 
 // CheckOptions configure [Verify], [Repair] and [Export]. The zero value is ready to use.
 type CheckOptions struct {
 	// MaxLineBytes is that of the log's Options. 0 means 8 MiB.
 	MaxLineBytes int
-	// Progress is told how many of the streams' files have been read, from several goroutines. nil: nobody is.
+	// Progress is told how many of the streams' files have been read, from several goroutines; total is -1 when nobody
+	// knows. nil: nobody is.
 	Progress func(done, total int)
 }
 
-// Verify reads all of the event log in dir and changes nothing. A process may be writing there: what seems to be
+// Verify reads all of the event log, or of the backup, in dir and changes nothing. A process may be writing there: what seems to be
 // wrong is looked at twice, and what only the journal has so far is no fault. Faults are in the report; the error says
 // that it could not look, and wraps ErrNoLog when there is nothing to look at.
 func Verify(ctx context.Context, dir string, opts CheckOptions) (*Report, error) {
@@ -66,7 +70,11 @@ func Verify(ctx context.Context, dir string, opts CheckOptions) (*Report, error)
 	}
 	defer tree.Close() // only read
 	c := newChecker(tree, opts)
-	if err := c.verify(ctx); err != nil {
+	done, err := c.special(ctx)
+	if err == nil && !done {
+		err = c.verify(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", dir, err)
 	}
 	return c.report, nil
@@ -187,7 +195,11 @@ func (c *checker) frame(f *journal.Frame) error {
 	)
 	next := f.First
 	bad := func(r journal.Record, why error) {
-		c.fault(Finding{File: journalDir, Offset: int64(f.Number), Kind: JournalLine, Detail: fmt.Sprintf("frame %d, stream %.80q/%.80q: %v", f.Number, r.Kind, r.Name, why)})
+		kind := JournalLine
+		if errors.Is(why, ErrNewerFormat) {
+			kind = NewerLine
+		}
+		c.fault(Finding{File: journalDir, Offset: int64(f.Number), Kind: kind, Detail: fmt.Sprintf("frame %d, stream %.80q/%.80q: %v", f.Number, r.Kind, r.Name, why)})
 	}
 	return f.Records(func(r journal.Record) bool {
 		id, err := eventlog.ParseStreamID(eventlog.Kind(r.Kind), r.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -46,12 +47,29 @@ func (c *checker) checkFile(ctx context.Context, path string) (sum fileSum, err 
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	found, err := c.checkLines(ctx, path, f, size)
+	for _, f := range found.faults {
+		c.fault(f)
+	}
+	if err != nil {
+		return found.fileSum, fmt.Errorf("%s: %w", path, err)
+	}
+	return found.fileSum, nil
+}
+
+// checked is what was found in a stream's file.
+type checked struct {
+	fileSum
+	faults []Finding // at most maxFileFindings
+}
+
+// checkLines goes through a stream's file beside what the journal has of it.
+func (c *checker) checkLines(ctx context.Context, path string, f io.ReaderAt, size int64) (sum checked, err error) {
 	sum.bytes = size
 	in := newInspector(f, size, c.opts.MaxLineBytes, c.records[path])
-	found := 0
 	fault := func(offset int64, line int, kind Kind, detail string) {
-		if found++; found <= maxFileFindings {
-			c.fault(Finding{File: path, Offset: offset, Line: line, Kind: kind, Detail: detail})
+		if len(sum.faults) < maxFileFindings {
+			sum.faults = append(sum.faults, Finding{File: path, Offset: offset, Line: line, Kind: kind, Detail: detail})
 		}
 	}
 	damaged := 0 // lines since the last sound one
@@ -86,7 +104,7 @@ func (c *checker) checkFile(ctx context.Context, path string) (sum fileSum, err 
 		return nil
 	})
 	if err != nil {
-		return sum, fmt.Errorf("%s: %w", path, err)
+		return sum, err
 	}
 	if in.end < size {
 		fault(in.end, in.number+1, Torn, fmt.Sprintf("%d bytes that are no whole commit", size-in.end))

@@ -53,7 +53,7 @@ func activateWaits(t *testing.T, store eventlog.Store) {
 			t.Fatalf("append %d was not decided when Activate returned", i)
 		}
 	}
-	evs, err := collect(act.Replay(t.Context()))
+	evs, err := collect(act.Replay(t.Context(), nil))
 	if err != nil || len(evs) != n {
 		t.Errorf("replay: got %d events, %v; want %d", len(evs), err, n)
 	}
@@ -122,7 +122,7 @@ func beforeReplay(t *testing.T, store eventlog.Store) {
 	defer act.Release()
 	_, err = Append(act, 3, Event(4))
 	wantErr(t, "append before the replay", err, eventlog.ErrInvalid)
-	for range act.Replay(t.Context()) {
+	for range act.Replay(t.Context(), nil) {
 		break
 	}
 	_, err = Append(act, 3, Event(4))
@@ -150,7 +150,7 @@ func readStops(t *testing.T, store eventlog.Store) {
 		t.Fatal(err)
 	}
 	defer act.Release()
-	_, err = collect(act.Replay(canceled(t)))
+	_, err = collect(act.Replay(canceled(t), nil))
 	wantErr(t, "replay with a context that has ended", err, context.Canceled)
 }
 
@@ -235,7 +235,7 @@ func afterClose(t *testing.T, store eventlog.Store) {
 	}
 	_, err = Append(act, 0, Event(1))
 	wantErr(t, "Append", err, eventlog.ErrClosed)
-	_, err = collect(late.Replay(t.Context()))
+	_, err = collect(late.Replay(t.Context(), nil))
 	wantErr(t, "Replay", err, eventlog.ErrClosed)
 	_, err = collect(store.Read(t.Context(), id))
 	wantErr(t, "Read", err, eventlog.ErrClosed)
@@ -259,7 +259,7 @@ func concurrent(t *testing.T, store eventlog.Store) {
 					t.Errorf("activate: %v", err)
 					return
 				}
-				if evs, err := collect(act.Replay(t.Context())); err != nil || len(evs) != round*commits {
+				if evs, err := collect(act.Replay(t.Context(), nil)); err != nil || len(evs) != round*commits {
 					t.Errorf("replay: got %d events, %v; want %d", len(evs), err, round*commits)
 				}
 				var last <-chan Decision

@@ -53,7 +53,7 @@ func eventsComeBack(t *testing.T, store eventlog.Store) {
 		t.Fatal(err)
 	}
 	defer again.Release()
-	got, err := collect(again.Replay(t.Context()))
+	got, err := collect(again.Replay(t.Context(), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func oneWriterWins(t *testing.T, store eventlog.Store) {
 				return
 			}
 			defer act.Release()
-			for _, err := range act.Replay(t.Context()) {
+			for _, err := range act.Replay(t.Context(), nil) {
 				if errors.Is(err, eventlog.ErrFenced) {
 					return
 				}

@@ -54,6 +54,10 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Store) {
 		{"CloseDecidesWhatIsQueued", closeDecides},
 		{"NothingWorksAfterClose", afterClose},
 		{"ConcurrentStreams", concurrent},
+		{"ReplayBeginsBehindSnapshot", snapshots},
+		{"SnapshotsRememberIDs", snapshotsRememberIDs},
+		{"SnapshotsOfRefusedEventsAreDropped", snapshotsOfRefusedEventsAreDropped},
+		{"HistoriesAreLinearizable", linearizable},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -96,7 +100,7 @@ func Activate(t testing.TB, store eventlog.Store, id eventlog.StreamID) eventlog
 	if err != nil {
 		t.Fatalf("activate %s: %v", id, err)
 	}
-	for _, err := range act.Replay(t.Context()) {
+	for _, err := range act.Replay(t.Context(), nil) {
 		if err != nil {
 			t.Fatalf("replay %s: %v", id, err)
 		}

@@ -145,7 +145,7 @@ func (m *machine) reactivate(rt *rapid.T) {
 	}
 	m.act.Release()
 	m.act = act
-	evs, err := collect(act.Replay(m.t.Context()))
+	evs, err := collect(act.Replay(m.t.Context(), nil))
 	if err != nil || len(evs) != len(m.model) {
 		rt.Fatalf("replay: got %d events, %v; want %d", len(evs), err, len(m.model))
 	}

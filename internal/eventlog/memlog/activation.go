@@ -28,7 +28,7 @@ type activation struct {
 
 func (a *activation) Epoch() uint64 { return a.epoch }
 
-func (a *activation) Replay(ctx context.Context) iter.Seq2[eventlog.Event, error] {
+func (a *activation) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		l := a.log
 		l.mu.Lock()
@@ -39,11 +39,17 @@ func (a *activation) Replay(ctx context.Context) iter.Seq2[eventlog.Event, error
 		case a.s.owner != a:
 			err = eventlog.ErrFenced
 		}
-		evs := a.s.all[:a.s.durable:a.s.durable]
+		evs, saved := a.s.all[:a.s.durable:a.s.durable], slices.Clone(a.s.saved)
 		l.mu.Unlock()
 		if err != nil {
 			yield(eventlog.Event{}, fmt.Errorf("replay %s: %w", a.s.id, err))
 			return
+		}
+		for _, snap := range slices.Backward(saved) {
+			if load != nil && load(slices.Clone(snap.data)) == nil {
+				evs = evs[snap.place:]
+				break
+			}
 		}
 		if each(ctx, evs, yield) {
 			l.mu.Lock()
@@ -110,6 +116,36 @@ func (a *activation) accept(c eventlog.Commit) (eventlog.Receipt, int, error) {
 		s.all = append(s.all, ev)
 	}
 	return eventlog.Receipt{Version: c.Want + uint64(len(c.Events))}, len(c.Events), nil
+}
+
+// Snapshot implements [eventlog.Activation].
+func (a *activation) Snapshot(version uint64, data []byte) {
+	l, s := a.log, a.s
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writable() != nil || s.owner != a || !a.replayed || a.dead != nil || s.head("") != version {
+		return
+	}
+	snap := snapshot{len(s.all), data}
+	if s.pending == 0 {
+		s.save(snap)
+		return
+	}
+	s.pending++
+	l.queue = append(l.queue, &item{s: s, act: a, decided: func(_ eventlog.Receipt, err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err == nil {
+			s.save(snap)
+		}
+	}})
+	l.drain()
+}
+
+// save keeps the newest two. l.mu is held.
+func (s *stream) save(snap snapshot) {
+	s.saved = append(s.saved, snap)
+	s.saved = s.saved[max(0, len(s.saved)-2):]
 }
 
 // repeat looks for the commit's ids. ok is true when all of them are there with the same content.

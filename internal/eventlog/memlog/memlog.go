@@ -48,9 +48,16 @@ type stream struct {
 	all     []eventlog.Event
 	durable int // all[:durable] is decided
 	ids     map[uuid.UUID]int
+	saved   []snapshot // oldest first, two at most
 	owner   *activation
 	pending int
 	idle    chan struct{} // closed when pending becomes 0; nil when nobody waits
+}
+
+// snapshot stands for all[:place].
+type snapshot struct {
+	place int
+	data  []byte
 }
 
 // item waits for its decision. n is how many events of the stream it adds; a refusal and a repeat add none.

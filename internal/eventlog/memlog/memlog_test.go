@@ -2,6 +2,8 @@ package memlog_test
 
 import (
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"cartd/internal/eventlog"
@@ -103,4 +105,21 @@ func TestRefuse(t *testing.T) {
 	}
 	store.Refuse(nil)
 	logtest.MustAppend(t, act, 0, logtest.Event(1))
+}
+
+func TestHistoriesWithLostAnswersAreLinearizable(t *testing.T) {
+	for seed := range uint64(30) {
+		store, h := memlog.New(), logtest.NewHistory(logtest.Stream(t, "c1"), true)
+		r := rand.New(rand.NewPCG(seed, 1))
+		var wg sync.WaitGroup
+		for client := range uint64(3) {
+			if r.IntN(3) > 0 {
+				store.LoseNext(r.IntN(2) == 0)
+			}
+			wg.Go(func() { h.Client(t, store, rand.New(rand.NewPCG(seed, 2+client))) })
+		}
+		wg.Wait()
+		h.Read(t, store)
+		h.Check(t)
+	}
 }

@@ -55,6 +55,11 @@
 //	    44      8  position of the last event in it
 //	    52      4  checksum of bytes 0 to 51
 //
+// # Later formats
+//
+// Whatever a later version adds to a segment's header or to the checkpoint comes behind these bytes, whose checksum stays
+// where it is: so that this version refuses it with [ErrNewerFormat], and does not take it for damage.
+//
 // # Concurrency
 //
 // [Writer.Append] is called by one goroutine; [Writer.Retire], [Writer.Checkpoint] and the preparation of segments,

@@ -2,8 +2,10 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -63,12 +65,18 @@ func openTree(t testing.TB, dir string) *vfs.Dir {
 	return tree
 }
 
+// writeFile writes a file of the journal.
+func writeFile(t testing.TB, dir, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "j", name), content, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // recoverContent recovers a journal whose only segment is content.
 func recoverContent(t testing.TB, dir string, content []byte) (*Found, error) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "j", segmentName(42)), content, 0o640); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, dir, segmentName(42), content)
 	tree, err := vfs.OpenDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +130,50 @@ func TestGoldenSegmentOfFormat1(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkFrames(t, "golden", found, 4)
+}
+
+func TestGoldenCheckpointOfFormat1(t *testing.T) {
+	const path = "testdata/v1.checkpoint"
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := goldenState.encode(); !bytes.Equal(golden, got) {
+		t.Errorf("checkpoint written differs from the golden one: got %x, want %x", got, golden)
+	}
+	if got, err := decodeState(golden); err != nil || got != goldenState {
+		t.Errorf("golden checkpoint: got %+v, %v; want %+v", got, err, goldenState)
+	}
+}
+
+func TestJournalOfANewerFormatIsRefusedAndNotTakenForDamage(t *testing.T) {
+	newer := func(b []byte, n int, more string) []byte {
+		b[8]++
+		binary.LittleEndian.PutUint32(b[n-4:], crc32.Checksum(b[:n-4], castagnoli))
+		return append(b, more...)
+	}
+	for name, change := range map[string]func(t *testing.T, dir string){
+		"segment": func(t *testing.T, dir string) {
+			_, content, _ := write(t)
+			writeFile(t, dir, segmentName(42), newer(content, segmentHeader, ""))
+		},
+		"checkpoint": func(t *testing.T, dir string) {
+			writeFile(t, dir, checkpointName, newer(goldenState.encode(), checkpointBytes, ""))
+		},
+		"longer checkpoint": func(t *testing.T, dir string) {
+			writeFile(t, dir, checkpointName, newer(goldenState.encode(), checkpointBytes, "more"))
+		},
+	} {
+		dir, _, _ := write(t)
+		change(t, dir)
+		tree := openTree(t, dir)
+		if _, err := Recover(tree, "j"); !errors.Is(err, ErrNewerFormat) {
+			t.Errorf("%s: Recover: got %v, want ErrNewerFormat", name, err)
+		}
+		if _, err := Look(tree, "j"); !errors.Is(err, ErrNewerFormat) {
+			t.Errorf("%s: Look: got %v, want ErrNewerFormat", name, err)
+		}
+	}
 }
 
 func TestJournalCutAtAnyByteHasTheWholeFramesBeforeIt(t *testing.T) {

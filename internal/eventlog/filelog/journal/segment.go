@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"strings"
 
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -117,10 +118,7 @@ type State struct {
 
 // NewState returns the state of a new log, whose last event before the journal was at position.
 func NewState(position uint64) State {
-	var s State
-	rand.Read(s.ID[:]) // never fails
-	s.Position = position
-	return s
+	return State{ID: ID(uuid.New()), Position: position}
 }
 
 func (s State) encode() []byte {
@@ -135,12 +133,15 @@ func (s State) encode() []byte {
 }
 
 func decodeState(b []byte) (State, error) {
-	if len(b) != checkpointBytes {
+	if len(b) < checkpointBytes {
 		return State{}, fmt.Errorf("it has %d bytes, want %d", len(b), checkpointBytes)
 	}
-	body, err := checked(b, checkpointMagic)
+	body, err := checked(b[:checkpointBytes], checkpointMagic)
 	if err != nil {
 		return State{}, err
+	}
+	if len(b) > checkpointBytes { // a newer one, which may be longer, has been told above
+		return State{}, fmt.Errorf("it has more than %d bytes", checkpointBytes)
 	}
 	return State{ID: ID(body[:16]), Run: binary.LittleEndian.Uint64(body[16:]), Frame: binary.LittleEndian.Uint64(body[24:]),
 		Position: binary.LittleEndian.Uint64(body[32:])}, nil

@@ -102,6 +102,10 @@ func Look(tree vfs.FS, dir string) (*Survey, error) {
 	if err := l.headersOf(dir, starts); err != nil {
 		return nil, err
 	}
+	// A log begins with a checkpoint, which is replaced and never removed.
+	if i := slices.IndexFunc(l.parts, func(p part) bool { return p.sound }); err == nil && !ok && i >= 0 && l.parts[i].frame > 1 {
+		l.fault(BadCheckpoint, dir+"/"+checkpointName, 0, fmt.Errorf("it is missing, and the journal begins with frame %d", l.parts[i].frame))
+	}
 	for i := range l.parts {
 		if err := l.segment(i); err != nil {
 			return nil, err

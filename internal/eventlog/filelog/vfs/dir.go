@@ -21,8 +21,9 @@ const (
 
 // Dir is a directory of the operating system. Make it with [OpenDir].
 type Dir struct {
-	path string
-	root *os.Root
+	path    string
+	root    *os.Root
+	network func(*os.File) (string, error) // networkFS, unless a test says otherwise
 }
 
 // OpenDir returns the tree under path. Directories that are missing are made, and are on stable storage when it
@@ -39,7 +40,7 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	return &Dir{path: path, root: root}, nil
+	return &Dir{path: path, root: root, network: networkFS}, nil
 }
 
 // mkdirAll is os.MkdirAll that syncs the parent of each directory it makes.
@@ -97,7 +98,7 @@ func (d *Dir) local() error {
 	if err != nil {
 		return err
 	}
-	name, err := networkFS(f)
+	name, err := d.network(f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}

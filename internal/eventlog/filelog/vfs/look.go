@@ -20,7 +20,7 @@ func OpenExisting(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	return &Dir{path: path, root: root}, nil
+	return &Dir{path: path, root: root, network: networkFS}, nil
 }
 
 // Mode returns what name is, links not followed.

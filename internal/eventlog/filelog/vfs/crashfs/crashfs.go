@@ -18,6 +18,8 @@ import (
 )
 
 // FS is a tree. Make it with [New]. Safe for concurrent use.
+//
+// A later sync does not make up for one that has failed: see [FS.FailSync].
 type FS struct {
 	mu   sync.Mutex // guards all nodes
 	root *node
@@ -137,6 +139,16 @@ func (f *FS) Any(hook func(), r *rand.Rand) *FS {
 		}
 		return r.IntN(n + 1)
 	})
+}
+
+// FailSync does to a file what a failed fsync does: what was written since the last one is marked clean. It is read as
+// before, no later sync brings it to stable storage, and a crash loses it (LWN 752063).
+func (f *FS) FailSync(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, _, n, err := f.find("sync", name); err == nil && n != nil {
+		n.writes = nil
+	}
 }
 
 func sorted(names map[string]*node) []string {
@@ -353,7 +365,10 @@ func (f *file) Sync() error {
 	f.fs.called()
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	f.n.synced, f.n.writes = slices.Clone(f.n.data), nil
+	for _, w := range f.n.writes {
+		f.n.synced = w.apply(f.n.synced)
+	}
+	f.n.writes = nil
 	return nil
 }
 

@@ -1,0 +1,168 @@
+package grain
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"cartd/pkg/actor"
+	"cartd/pkg/messages"
+)
+
+// fuzzHandler feeds payloads to the handler of one mutation, on carts in several states: it never panics, a refused
+// mutation changes nothing, and an accepted one leaves a consistent cart which a replay of the payload makes as well.
+func fuzzHandler(f *testing.F, name string) {
+	for _, m := range append(everyMutation(), seedMutations()...) {
+		registered, _ := Registry(Limits{}).Name(m)
+		if registered != name {
+			continue
+		}
+		payload, err := AppendPayload(nil, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for state := range byte(len(fuzzStates)) {
+			f.Add(state, payload)
+		}
+	}
+	f.Add(byte(0), []byte(`{}`))
+	f.Add(byte(1), []byte(`null`))
+	registry := Registry(Limits{})
+	f.Fuzz(func(t *testing.T, state byte, payload []byte) {
+		m, err := registry.Decode(name, payload)
+		if err != nil {
+			return
+		}
+		prepare := fuzzStates[int(state)%len(fuzzStates)]
+		b := newBench()
+		b.must(t, prepare()...)
+		before := b.cart.Clone()
+		switch err := b.apply(m); {
+		case err == nil:
+			stored, err := AppendPayload(nil, m)
+			if err != nil {
+				t.Fatalf("%s %s was accepted and cannot be stored: %v", name, payload, err)
+			}
+			again, err := registry.Decode(name, stored)
+			if err != nil {
+				t.Fatalf("%s %s was stored as %s: %v", name, payload, stored, err)
+			}
+			replayed := newBench()
+			replayed.must(t, prepare()...)
+			replayed.must(t, again)
+			if diff := diffCarts(&b.cart, &replayed.cart); diff != "" {
+				t.Fatalf("%s %s (-live +replayed):\n%s", name, payload, diff)
+			}
+		default:
+			if _, refused := errors.AsType[*actor.Refusal](err); !refused && !errors.Is(err, actor.NoChange) {
+				t.Fatalf("%s %s: got %v, want a refusal or NoChange", name, payload, err)
+			}
+			if diff := diffCarts(before, &b.cart); diff != "" {
+				t.Fatalf("%s %s: got %v, and yet the cart changed (-before +after):\n%s", name, payload, err, diff)
+			}
+		}
+		if err := checkCart(&b.cart); err != nil {
+			t.Fatalf("after %s %s: %v", name, payload, err)
+		}
+		decodeView(t, []byte(b.view()))
+	})
+}
+
+// fuzzStates make the carts that a handler may meet.
+var fuzzStates = []func() []actor.Mutation{
+	func() []actor.Mutation { return nil },
+	fullCart,
+	func() []actor.Mutation { return append(fullCart(), &messages.InitializeCheckout{OrderId: "o-9"}) },
+	func() []actor.Mutation {
+		return append(fullCart(), &messages.InitializeCheckout{OrderId: "o-9"}, &messages.OrderCreated{OrderId: "o-9"})
+	},
+	func() []actor.Mutation { // more lines than an index is made for
+		list := fullCart()
+		for i := range 2 * indexFrom {
+			list = append(list, item("many", 1, int64(200+i), 2500))
+		}
+		return list
+	},
+}
+
+// fullCart has two of each part that a cart can have.
+func fullCart() []actor.Mutation {
+	child := item("B", 3, 50, 600)
+	child.ParentId = new(uint32(1))
+	return []actor.Mutation{
+		&messages.CartCreated{Currency: "GBP", Country: "GB", UserId: "u-1"}, item("A", 2, 100, 2500), child,
+		&messages.LineItemMarking{Id: 1, Type: 1, Marking: "To Ada"}, &messages.UpsertSubscriptionDetails{Id: new("s"), Data: "{}"},
+		&messages.SetDelivery{Provider: "p", Items: []uint32{1}, Price: 490, Tax: 2500}, &messages.SetDelivery{Provider: "q", Items: []uint32{2}, Price: 9},
+		&messages.AddVoucher{Code: "V1", Kind: kindPercent, Value: 1000}, &messages.AddVoucher{Code: "V2", Kind: kindAmount, Value: 70, Skus: []string{"B"}},
+		&messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: 90, Tax: 2500}, {Id: 2, Gone: true}}},
+	}
+}
+
+// seedMutations are further ones for the targets below to begin with.
+func seedMutations() []actor.Mutation {
+	return []actor.Mutation{
+		item("A", 1<<62, maxPrice, 10_000), &messages.AddItem{Sku: "A", Quantity: 1, Price: 100, Tax: 2500, ParentId: new(uint32(2)), TaxLevel: "unit"},
+		&messages.ChangeQuantity{Id: 1}, &messages.ChangeQuantity{Id: 2, Quantity: -1}, &messages.RemoveItem{Id: 2},
+		&messages.SetDelivery{Provider: "p", Items: []uint32{2, 1}, Price: maxPrice, Tax: 10_000, PriceExVat: true},
+		&messages.AddVoucher{Code: "V1", Kind: kindFreeDelivery}, &messages.AddVoucher{Code: "V3", Kind: kindAmount, Value: maxPrice, MinTotal: 1, ValidTo: "2099-01-01T00:00:00Z"},
+		&messages.RemoveVoucher{Id: 2}, &messages.UpsertSubscriptionDetails{Id: new("s"), Data: `{"a":[]}`},
+		&messages.RefreshPrices{}, &messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: maxPrice}, {Id: 1}, {Id: 99}}},
+		&messages.InitializeCheckout{OrderId: "o-9", ExpectedTotal: new(int64(749)), TtlMillis: 1}, &messages.SetUserId{UserId: "u-2", Rebind: true},
+	}
+}
+
+func FuzzCartCreated(f *testing.F)               { fuzzHandler(f, "CartCreated") }
+func FuzzCartDeleted(f *testing.F)               { fuzzHandler(f, "CartDeleted") }
+func FuzzSetUserId(f *testing.F)                 { fuzzHandler(f, "SetUserId") }
+func FuzzAddItem(f *testing.F)                   { fuzzHandler(f, "AddItem") }
+func FuzzRemoveItem(f *testing.F)                { fuzzHandler(f, "RemoveItem") }
+func FuzzChangeQuantity(f *testing.F)            { fuzzHandler(f, "ChangeQuantity") }
+func FuzzLineItemAttributes(f *testing.F)        { fuzzHandler(f, "LineItemAttributes") }
+func FuzzLineItemMarking(f *testing.F)           { fuzzHandler(f, "LineItemMarking") }
+func FuzzRemoveLineItemMarking(f *testing.F)     { fuzzHandler(f, "RemoveLineItemMarking") }
+func FuzzClearCart(f *testing.F)                 { fuzzHandler(f, "ClearCart") }
+func FuzzUpsertSubscriptionDetails(f *testing.F) { fuzzHandler(f, "UpsertSubscriptionDetails") }
+func FuzzSetDelivery(f *testing.F)               { fuzzHandler(f, "SetDelivery") }
+func FuzzRemoveDelivery(f *testing.F)            { fuzzHandler(f, "RemoveDelivery") }
+func FuzzSetPickupPoint(f *testing.F)            { fuzzHandler(f, "SetPickupPoint") }
+func FuzzAddVoucher(f *testing.F)                { fuzzHandler(f, "AddVoucher") }
+func FuzzRemoveVoucher(f *testing.F)             { fuzzHandler(f, "RemoveVoucher") }
+func FuzzRefreshPrices(f *testing.F)             { fuzzHandler(f, "RefreshPrices") }
+func FuzzInitializeCheckout(f *testing.F)        { fuzzHandler(f, "InitializeCheckout") }
+func FuzzAbortCheckout(f *testing.F)             { fuzzHandler(f, "AbortCheckout") }
+func FuzzCheckoutExpired(f *testing.F)           { fuzzHandler(f, "CheckoutExpired") }
+func FuzzOrderCreated(f *testing.F)              { fuzzHandler(f, "OrderCreated") }
+
+// Every mutation that a cart takes has a target above, and is among those of everyMutation: a new one is not forgotten.
+func TestEveryMutationIsFuzzed(t *testing.T) {
+	source, err := os.ReadFile("handlers_fuzz_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Registry(Limits{})
+	all := map[string]bool{}
+	for _, m := range everyMutation() {
+		name, _ := r.Name(m)
+		all[name] = true
+	}
+	types := messages.File_messages_proto.Messages()
+	registered := 0
+	for i := range types.Len() {
+		name := string(types.Get(i).Name())
+		if _, ok := r.Create(name); !ok {
+			continue // a request, or a part of a mutation
+		}
+		registered++
+		if !all[name] {
+			t.Errorf("%s is not among those of everyMutation", name)
+		}
+		if !bytes.Contains(source, fmt.Appendf(nil, "{ fuzzHandler(f, %q) }", name)) {
+			t.Errorf("%s has no fuzz target", name)
+		}
+	}
+	if registered < 21 {
+		t.Errorf("%d mutations are registered, want all", registered)
+	}
+}

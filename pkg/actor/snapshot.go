@@ -1,0 +1,109 @@
+package actor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"cartd/internal/idmap"
+)
+
+// Codec writes states into snapshots and reads them back.
+type Codec[S any] struct {
+	// Version is raised when an encoded state means something else, or when the same events make another state: a
+	// snapshot of another version is not used, and the log is replayed.
+	Version uint32
+	// Encode appends s to dst. It must not keep or change s.
+	Encode func(dst []byte, s *S) []byte
+	// Decode returns the state that Encode has written: the same as a replay of the log up to there makes. It may
+	// keep data, which nobody changes. After an error the log is replayed.
+	Decode func(data []byte) (*S, error)
+}
+
+// A snapshot is due when a replay would read more than snapshotTail events behind the last one, and more than a part
+// of all events: the larger a grain has grown, the more costs its snapshot.
+const (
+	snapshotTail = 256
+	snapshotPart = 16
+)
+
+func (g *grain[S]) snapshotDue() bool {
+	return g.cfg.Snapshots != nil && g.tail > snapshotTail && g.tail > g.events/snapshotPart
+}
+
+// A snapshot's layout, integers in little-endian order:
+//
+//	1 byte    layout, 1
+//	4 bytes   the codec's version
+//	1 byte    1 if the log is damaged
+//	8 bytes   version
+//	8 bytes   events
+//	2 × 8     times of the first and the last event, Unix milliseconds
+//	8 bytes   length of the next part
+//	…         the keys, as package idmap writes them
+//	rest      the state
+//
+// It has no checksum: the log has to see to it that what it gives back is what it got.
+const (
+	snapshotLayout = 1
+	snapshotHead   = 1 + 4 + 1 + 5*8
+)
+
+// errOtherSnapshot refuses a snapshot of another program.
+var errOtherSnapshot = errors.New("snapshot has another layout or version")
+
+// takeSnapshot hands the present state to the log, if the last one is too long ago.
+func (g *grain[S]) takeSnapshot() {
+	if !g.snapshotDue() {
+		return
+	}
+	keys := g.keys.ids.Bytes()
+	data := make([]byte, 0, snapshotHead+len(keys)+1024)
+	data = append(data, snapshotLayout)
+	data = binary.LittleEndian.AppendUint32(data, g.cfg.Snapshots.Version)
+	damaged := byte(0)
+	if g.info.Damaged {
+		damaged = 1
+	}
+	data = append(data, damaged)
+	for _, n := range [...]uint64{g.info.Version, g.events, uint64(g.info.Created.UnixMilli()), uint64(g.info.Updated.UnixMilli()), uint64(len(keys))} {
+		data = binary.LittleEndian.AppendUint64(data, n)
+	}
+	data = append(data, keys...)
+	g.claim.Snapshot(g.info.Version, g.cfg.Snapshots.Encode(data, g.state))
+	g.tail = 0
+}
+
+// load makes a snapshot the state. The grain is unchanged after an error.
+func (g *grain[S]) load(data []byte) (state *S, err error) {
+	if len(data) < snapshotHead || data[0] != snapshotLayout || binary.LittleEndian.Uint32(data[1:]) != g.cfg.Snapshots.Version {
+		return nil, errOtherSnapshot
+	}
+	var n [5]uint64
+	for i := range n {
+		n[i] = binary.LittleEndian.Uint64(data[6+8*i:])
+	}
+	rest := data[snapshotHead:]
+	if n[4] > uint64(len(rest)) {
+		return nil, fmt.Errorf("snapshot has %d bytes of keys in %d", n[4], len(rest))
+	}
+	keys, err := idmap.Load[[1]uint64](rest[:n[4]:n[4]])
+	if err != nil {
+		return nil, fmt.Errorf("keys of snapshot: %w", err)
+	}
+	defer func() {
+		if r := recover(); r != nil { // as a handler that panics: the log is there
+			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
+			err = fmt.Errorf("decode snapshot: panic: %v", r)
+		}
+	}()
+	if state, err = g.cfg.Snapshots.Decode(rest[n[4]:]); err != nil {
+		return nil, fmt.Errorf("decode snapshot: %w", err)
+	}
+	g.info = Info{ID: g.id, Version: n[0], Damaged: data[5] != 0,
+		Created: time.UnixMilli(int64(n[2])).UTC(), Updated: time.UnixMilli(int64(n[3])).UTC()}
+	g.events, g.tail = n[1], 0
+	g.keys = keyring{keys}
+	return state, nil
+}
