@@ -71,7 +71,11 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if err := l.readBack(path+".tmp", sum.Sum32()); err != nil {
 		return false, errors.Join(err, l.fs.Remove(path+".tmp"))
 	}
-	if err := errors.Join(l.fs.Rename(path+".tmp", path), l.syncDir(s.dir)); err != nil {
+	if err := l.fs.Rename(path+".tmp", path); err != nil {
+		return false, err
+	}
+	if err := l.syncDir(s.dir); err != nil { // names of new streams may have been lost, and no later sync would tell
+		l.fail(err)
 		return false, err
 	}
 	if err := l.cutFile(s, cut); err != nil {
