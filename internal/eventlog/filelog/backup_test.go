@@ -478,3 +478,18 @@ func TestNobodyServesABackup(t *testing.T) {
 		t.Errorf("open changed %s", d)
 	}
 }
+
+// A server that takes the directory between the look at it and the restore keeps it, and starts there again.
+func TestRestoreLeavesADirectoryAloneThatAServerHasTaken(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{})
+	r := &restorer{tree: mustTree(t, dir)}
+	if _, err := r.run(t.Context()); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("beside a server: got %v, want ErrLocked", err)
+	}
+	mustClose(t, l)
+	if _, err := r.run(t.Context()); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("behind a server: got %v, want ErrNotEmpty", err)
+	}
+	mustClose(t, mustOpen(t, dir, Options{}))
+}
