@@ -150,6 +150,9 @@ func beginning(f io.ReaderAt, size int64, maxLine int) (b start, err error) {
 	}
 }
 
+// endless reports whether sealed parts are in force and the file behind them has nothing: one that was cut has a line.
+func (h *history) endless() bool { return len(h.sealed) > 0 && h.size == 0 }
+
 // end returns the offset behind the file.
 func (h *history) end() int64 { return h.base + h.size }
 
