@@ -126,6 +126,7 @@ func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 		ctx.Poison(ctx.Self())
 		return
 	}
+	g.send(g.errands()) // an activation before this one, or a process before ours, may not have come to an end with them
 	g.watchIdle(ctx)
 }
 
@@ -255,6 +256,20 @@ func (g *grain[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
 		}
 	}()
 	return g.cfg.Replay.Apply(state, m, meta)
+}
+
+// errands returns what the present state wants other grains to do.
+func (g *grain[S]) errands() []Errand {
+	if g.cfg.Errands == nil {
+		return nil
+	}
+	return g.cfg.Errands(g.id, g.state)
+}
+
+func (g *grain[S]) send(errands []Errand) {
+	if len(errands) > 0 {
+		g.cfg.Send(g.id, errands)
+	}
 }
 
 func (g *grain[S]) touch(t time.Time) {
