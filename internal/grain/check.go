@@ -43,6 +43,7 @@ const (
 	maxDataBytes     = 16 << 10
 	maxVouchers      = 16
 	maxVoucherSKUs   = 500
+	maxTakenOver     = 1000
 )
 
 // invalid refuses a mutation because of one of its fields.

@@ -30,7 +30,7 @@ func initializeCheckout(c *Cart, m *messages.InitializeCheckout, meta actor.Meta
 	if m.TtlMillis < 0 || m.TtlMillis > maxFreeze.Milliseconds() {
 		return invalid("ttlMillis", "ttlMillis must be between 0 and %d.", maxFreeze.Milliseconds())
 	}
-	if c.status == StatusCheckout && m.OrderId != c.orderID {
+	if c.status == StatusCheckout && m.OrderId != c.orderID || c.merging != nil {
 		return c.frozen()
 	}
 	if c.Empty() {

@@ -18,6 +18,9 @@
 //	checkout  AbortCheckout                 -> open
 //	checkout  CheckoutExpired               -> open
 //	checkout  OrderCreated                  -> ordered
+//	open      MergeStarted                  -> open, but frozen
+//	open      MergeAborted                  -> open
+//	open      CartMerged                    -> merged
 //	open      CartDeleted                   -> deleted
 //
 // A cart in checkout takes nothing but its end; an ordered, merged or deleted one takes nothing at all, except that a

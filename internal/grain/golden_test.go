@@ -81,6 +81,8 @@ func fillIn(m protoreflect.Message, n int64) {
 				return protoreflect.ValueOfUint32(math.MaxUint32 - uint32(n))
 			case protoreflect.Int32Kind:
 				return protoreflect.ValueOfInt32(math.MaxInt32 - int32(n))
+			case protoreflect.Uint64Kind:
+				return protoreflect.ValueOfUint64(1<<63 + uint64(n))
 			case protoreflect.Int64Kind:
 				return protoreflect.ValueOfInt64(1<<62 + n)
 			case protoreflect.BytesKind:

@@ -78,6 +78,10 @@ var fuzzStates = []func() []actor.Mutation{
 	func() []actor.Mutation {
 		return append(fullCart(), &messages.InitializeCheckout{OrderId: "o-9"}, &messages.OrderCreated{OrderId: "o-9"})
 	},
+	func() []actor.Mutation { return append(fullCart(), &messages.MergeStarted{Into: "C9"}) }, // as version 11
+	func() []actor.Mutation {
+		return append(fullCart(), &messages.MergeStarted{Into: "C9"}, &messages.CartMerged{Into: "C9", Started: 11})
+	},
 	func() []actor.Mutation { // more lines than an index is made for
 		list := fullCart()
 		for i := range 2 * indexFrom {
@@ -110,7 +114,18 @@ func seedMutations() []actor.Mutation {
 		&messages.RemoveVoucher{Id: 2}, &messages.UpsertSubscriptionDetails{Id: new("s"), Data: `{"a":[]}`},
 		&messages.RefreshPrices{}, &messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: maxPrice}, {Id: 1}, {Id: 99}}},
 		&messages.InitializeCheckout{OrderId: "o-9", ExpectedTotal: new(int64(749)), TtlMillis: 1}, &messages.SetUserId{UserId: "u-2", Rebind: true},
+		wholeTakeover(), &messages.MergeCart{From: "C8", Again: true}, &messages.MergeCart{From: "C8", Currency: "EUR"}, &messages.MergeCart{From: "C8", UserId: "u-2"},
+		&messages.MergeStarted{Into: "C9", IfVersion: new(uint64(3))}, &messages.CartMerged{Into: "C9", Started: 11}, &messages.MergeAborted{Into: "C9", Started: 11, Code: "c"},
 	}
+}
+
+// wholeTakeover is what fullCart has to give.
+func wholeTakeover() *messages.MergeCart {
+	b := newBench()
+	for _, m := range fullCart() {
+		_ = b.apply(m)
+	}
+	return b.cart.takeover("C8")
 }
 
 func FuzzCartCreated(f *testing.F)               { fuzzHandler(f, "CartCreated") }
@@ -134,6 +149,10 @@ func FuzzInitializeCheckout(f *testing.F)        { fuzzHandler(f, "InitializeChe
 func FuzzAbortCheckout(f *testing.F)             { fuzzHandler(f, "AbortCheckout") }
 func FuzzCheckoutExpired(f *testing.F)           { fuzzHandler(f, "CheckoutExpired") }
 func FuzzOrderCreated(f *testing.F)              { fuzzHandler(f, "OrderCreated") }
+func FuzzMergeCart(f *testing.F)                 { fuzzHandler(f, "MergeCart") }
+func FuzzMergeStarted(f *testing.F)              { fuzzHandler(f, "MergeStarted") }
+func FuzzCartMerged(f *testing.F)                { fuzzHandler(f, "CartMerged") }
+func FuzzMergeAborted(f *testing.F)              { fuzzHandler(f, "MergeAborted") }
 
 // Every mutation that a cart takes has a target above, and is among those of everyMutation: a new one is not forgotten.
 func TestEveryMutationIsFuzzed(t *testing.T) {
@@ -162,7 +181,7 @@ func TestEveryMutationIsFuzzed(t *testing.T) {
 			t.Errorf("%s has no fuzz target", name)
 		}
 	}
-	if registered < 21 {
+	if registered < 25 {
 		t.Errorf("%d mutations are registered, want all", registered)
 	}
 }

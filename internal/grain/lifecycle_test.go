@@ -22,6 +22,8 @@ func everyMutation() []actor.Mutation {
 		&messages.AddVoucher{Code: "V9", Kind: kindAmount, Value: 1, Skus: []string{"A"}}, &messages.RemoveVoucher{Id: 1},
 		&messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: 77, Tax: 600}}},
 		&messages.InitializeCheckout{OrderId: "o-9"}, &messages.AbortCheckout{}, &messages.CheckoutExpired{}, &messages.OrderCreated{OrderId: "o-9"},
+		&messages.MergeCart{From: "C9", Items: []*messages.AddItem{item("Y", 1, 1, 0)}, Ids: []uint32{4}}, &messages.MergeStarted{Into: "C9"},
+		&messages.CartMerged{Into: "C9", Started: 1}, &messages.MergeAborted{Into: "C9", Started: 1},
 	}
 }
 

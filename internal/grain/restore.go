@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -278,6 +279,35 @@ func restoreSubscriptions(c *Cart, states []*messages.UpsertSubscriptionDetails)
 		}
 		last = id
 	}
+	return nil
+}
+
+// restoreMerges adds what has become of merges with other carts.
+func restoreMerges(c *Cart, s *messages.CartState) error {
+	if m := s.Merge; m != nil {
+		if err := known(m); err != nil {
+			return err
+		}
+		if _, err := ParseCartID(m.Into); err != nil || c.status != StatusOpen || m.Started == 0 {
+			return fmt.Errorf("status %q, and yet it is being merged into %q since version %d", c.status, m.Into, m.Started)
+		}
+		c.merging = &merging{m.Into, m.Started, m.IfVersion}
+	}
+	if s.MergedInto != "" {
+		if _, err := ParseCartID(s.MergedInto); err != nil || c.status != StatusMerged {
+			return fmt.Errorf("status %q, and yet it was merged into %q", c.status, s.MergedInto)
+		}
+		c.mergedInto = s.MergedInto
+	}
+	if len(s.TakenOver) > maxTakenOver {
+		return fmt.Errorf("has taken over %d carts", len(s.TakenOver))
+	}
+	for i, from := range s.TakenOver {
+		if _, err := ParseCartID(from); err != nil || slices.Contains(s.TakenOver[:i], from) {
+			return fmt.Errorf("has taken over cart %q, or more than once", from)
+		}
+	}
+	c.takenOver = s.TakenOver
 	return nil
 }
 

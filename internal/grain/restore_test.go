@@ -38,7 +38,8 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 	open.must(t, second, item("C", 1, 5, 0), &messages.UpsertSubscriptionDetails{Id: new("a")}, &messages.UpsertSubscriptionDetails{Id: new("b")},
 		&messages.SetDelivery{Provider: "q", Items: []uint32{2}, Price: 100, Tax: 1900, Address: &messages.Address{}})
 	ordered := storedCart(t)
-	paying := wholeCarts(t)[1]
+	whole := wholeCarts(t)
+	paying, going, gone := whole[1], whole[2], whole[3]
 
 	type state = messages.CartState
 	for _, tc := range []struct {
@@ -65,6 +66,19 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 		{"a notice of nothing", ordered, func(s *state) { s.Lines[0].Notice = &messages.CartState_Notice{Was: -1} }, "notice"},
 		{"a notice of a strange price", ordered, func(s *state) { s.Lines[0].Notice.Was = -2 }, "notice"},
 		{"a notice of the future", ordered, func(s *state) { unknownField(s.Lines[0].Notice) }, "newer program"},
+		{"a merge of a cart that is paid", paying, func(s *state) { s.Merge = &messages.CartState_Merge{Into: "C9", Started: 1} }, "being merged"},
+		{"a merge into nothing", going, func(s *state) { s.Merge.Into = "" }, "being merged"},
+		{"a merge that never began", going, func(s *state) { s.Merge.Started = 0 }, "being merged"},
+		{"a merge of the future", going, func(s *state) { unknownField(s.Merge) }, "newer program"},
+		{"a cart that was merged and is open", going, func(s *state) { s.MergedInto = "C9" }, "was merged"},
+		{"a cart that was merged into no cart", gone, func(s *state) { s.MergedInto = "/" }, "was merged"},
+		{"a cart taken over twice", going, func(s *state) { s.TakenOver = []string{"C7", "C7"} }, "taken over"},
+		{"no cart taken over", going, func(s *state) { s.TakenOver = []string{""} }, "taken over"},
+		{"too many taken over", going, func(s *state) {
+			for i := range maxTakenOver {
+				s.TakenOver = append(s.TakenOver, fmt.Sprint("D", i))
+			}
+		}, "taken over 1001"},
 		{"unknown status", open, func(s *state) { s.Status = "lost" }, `unknown status "lost"`},
 		{"no status", open, func(s *state) { s.Status = "" }, "something in it"},
 		{"deleted with lines", open, func(s *state) { s.Status = "deleted" }, "something in it"},

@@ -32,6 +32,10 @@ func appendState(dst []byte, c *Cart) []byte {
 		Vouchers: statesOfVouchers(c.vouchers), LastVoucher: c.lastVoucher,
 		Subscriptions: statesOfSubscriptions(c.subscriptions),
 		TotalExVat:    c.total().ex, TotalIncVat: c.total().inc,
+		MergedInto: c.mergedInto, TakenOver: c.takenOver,
+	}
+	if m := c.merging; m != nil {
+		s.Merge = &messages.CartState_Merge{Into: m.into, Started: m.started, IfVersion: m.ifVersion}
 	}
 	if !c.checkoutUntil.IsZero() {
 		s.CheckoutUntil = c.checkoutUntil.UnixMilli()
@@ -170,6 +174,9 @@ func cartFrom(s *messages.CartState) (*Cart, error) {
 		return nil, fmt.Errorf("adds up to %v, not to %v", c.total(), sum)
 	}
 	if err := restoreSubscriptions(c, s.Subscriptions); err != nil {
+		return nil, err
+	}
+	if err := restoreMerges(c, s); err != nil {
 		return nil, err
 	}
 	return c, nil

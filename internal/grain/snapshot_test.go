@@ -141,7 +141,10 @@ func TestStoredStateIsReadForEver(t *testing.T) {
 func wholeCarts(t testing.TB) []*bench {
 	paying := newBench()
 	paying.must(t, item("A", 1, 100, 600), &messages.InitializeCheckout{OrderId: "o-1", TtlMillis: 60_000})
-	return []*bench{storedCart(t), paying}
+	going, gone := newBench(), newBench()
+	going.must(t, item("A", 1, 100, 600), &messages.MergeCart{From: "C7"}, &messages.MergeStarted{Into: "C9", IfVersion: new(uint64(5))})
+	gone.must(t, &messages.CartCreated{}, &messages.MergeStarted{Into: "C9"}, &messages.CartMerged{Into: "C9", Started: 2})
+	return []*bench{storedCart(t), paying, going, gone}
 }
 
 // A field that Cart has and the codec forgets would be lost at a snapshot, unnoticed until then.

@@ -1639,11 +1639,18 @@ func (x *UpsertSubscriptionDetails) GetData() string {
 	return ""
 }
 
-// MergeCart takes over the lines of another cart.
+// MergeCart takes over the lines of another cart, which is frozen meanwhile, and holds all of them. Once for each other
+// cart: a second one changes nothing.
 type MergeCart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	Items         []*AddItem             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Items         []*AddItem             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`       // in the order of their ids there; parentId is one of those
+	Ids           []uint32               `protobuf:"varint,3,rep,packed,name=ids,proto3" json:"ids,omitempty"`   // of the items in the other cart
+	Markings      []*LineItemMarking     `protobuf:"bytes,4,rep,name=markings,proto3" json:"markings,omitempty"` // by ids of the other cart
+	Vouchers      []*AddVoucher          `protobuf:"bytes,5,rep,name=vouchers,proto3" json:"vouchers,omitempty"`
+	Currency      string                 `protobuf:"bytes,6,opt,name=currency,proto3" json:"currency,omitempty"` // the other cart's; empty: it has none
+	UserId        string                 `protobuf:"bytes,7,opt,name=userId,proto3" json:"userId,omitempty"`     // whose the other cart is; empty: nobody's
+	Again         bool                   `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`      // holds nothing, and is only accepted if the lines are here already; so it never makes an event
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1692,6 +1699,223 @@ func (x *MergeCart) GetItems() []*AddItem {
 	return nil
 }
 
+func (x *MergeCart) GetIds() []uint32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *MergeCart) GetMarkings() []*LineItemMarking {
+	if x != nil {
+		return x.Markings
+	}
+	return nil
+}
+
+func (x *MergeCart) GetVouchers() []*AddVoucher {
+	if x != nil {
+		return x.Vouchers
+	}
+	return nil
+}
+
+func (x *MergeCart) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *MergeCart) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *MergeCart) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+// MergeStarted freezes a cart whose lines another one is to take over.
+type MergeStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	IfVersion     *uint64                `protobuf:"varint,2,opt,name=ifVersion,proto3,oneof" json:"ifVersion,omitempty"` // of the other cart
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeStarted) Reset() {
+	*x = MergeStarted{}
+	mi := &file_messages_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeStarted) ProtoMessage() {}
+
+func (x *MergeStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeStarted.ProtoReflect.Descriptor instead.
+func (*MergeStarted) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *MergeStarted) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *MergeStarted) GetIfVersion() uint64 {
+	if x != nil && x.IfVersion != nil {
+		return *x.IfVersion
+	}
+	return 0
+}
+
+// CartMerged ends a merge: the other cart has the lines.
+type CartMerged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"` // the version of MergeStarted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartMerged) Reset() {
+	*x = CartMerged{}
+	mi := &file_messages_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartMerged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartMerged) ProtoMessage() {}
+
+func (x *CartMerged) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartMerged.ProtoReflect.Descriptor instead.
+func (*CartMerged) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CartMerged) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *CartMerged) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+// MergeAborted ends a merge that the other cart has refused: this one is open again.
+type MergeAborted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"` // of the refusal
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeAborted) Reset() {
+	*x = MergeAborted{}
+	mi := &file_messages_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeAborted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeAborted) ProtoMessage() {}
+
+func (x *MergeAborted) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeAborted.ProtoReflect.Descriptor instead.
+func (*MergeAborted) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MergeAborted) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *MergeAborted) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *MergeAborted) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *MergeAborted) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // RefreshPrices sets the prices of lines as the catalogue had them at that time. Warnings of the refresh before end,
 // also on lines that it does not name; a line that the cart does not have any more is passed over.
 type RefreshPrices struct {
@@ -1703,7 +1927,7 @@ type RefreshPrices struct {
 
 func (x *RefreshPrices) Reset() {
 	*x = RefreshPrices{}
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1939,7 @@ func (x *RefreshPrices) String() string {
 func (*RefreshPrices) ProtoMessage() {}
 
 func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1952,7 @@ func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices.ProtoReflect.Descriptor instead.
 func (*RefreshPrices) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{25}
+	return file_messages_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RefreshPrices) GetLines() []*RefreshPrices_Line {
@@ -1757,7 +1981,7 @@ type RefreshPrices_Line struct {
 
 func (x *RefreshPrices_Line) Reset() {
 	*x = RefreshPrices_Line{}
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1993,7 @@ func (x *RefreshPrices_Line) String() string {
 func (*RefreshPrices_Line) ProtoMessage() {}
 
 func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +2006,7 @@ func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices_Line.ProtoReflect.Descriptor instead.
 func (*RefreshPrices_Line) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{25, 0}
+	return file_messages_proto_rawDescGZIP(), []int{28, 0}
 }
 
 func (x *RefreshPrices_Line) GetId() uint32 {
@@ -2042,10 +2266,30 @@ const file_messages_proto_rawDesc = "" +
 	"\fofferingCode\x18\x02 \x01(\tR\fofferingCode\x12 \n" +
 	"\vsigningType\x18\x03 \x01(\tR\vsigningType\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\tR\x04dataB\x05\n" +
-	"\x03_id\"N\n" +
+	"\x03_id\"\x9f\x02\n" +
 	"\tMergeCart\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12-\n" +
-	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\"\x96\x03\n" +
+	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\x12\x10\n" +
+	"\x03ids\x18\x03 \x03(\rR\x03ids\x12;\n" +
+	"\bmarkings\x18\x04 \x03(\v2\x1f.cartd.messages.LineItemMarkingR\bmarkings\x126\n" +
+	"\bvouchers\x18\x05 \x03(\v2\x1a.cartd.messages.AddVoucherR\bvouchers\x12\x1a\n" +
+	"\bcurrency\x18\x06 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06userId\x18\a \x01(\tR\x06userId\x12\x14\n" +
+	"\x05again\x18\b \x01(\bR\x05again\"S\n" +
+	"\fMergeStarted\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12!\n" +
+	"\tifVersion\x18\x02 \x01(\x04H\x00R\tifVersion\x88\x01\x01B\f\n" +
+	"\n" +
+	"_ifVersion\":\n" +
+	"\n" +
+	"CartMerged\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\"j\n" +
+	"\fMergeAborted\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x96\x03\n" +
 	"\rRefreshPrices\x128\n" +
 	"\x05lines\x18\x01 \x03(\v2\".cartd.messages.RefreshPrices.LineR\x05lines\x1a\xca\x02\n" +
 	"\x04Line\x12\x0e\n" +
@@ -2082,7 +2326,7 @@ func file_messages_proto_rawDescGZIP() []byte {
 	return file_messages_proto_rawDescData
 }
 
-var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_messages_proto_goTypes = []any{
 	(*AddRequest)(nil),                // 0: cartd.messages.AddRequest
 	(*SetCartRequest)(nil),            // 1: cartd.messages.SetCartRequest
@@ -2109,27 +2353,32 @@ var file_messages_proto_goTypes = []any{
 	(*RemoveVoucher)(nil),             // 22: cartd.messages.RemoveVoucher
 	(*UpsertSubscriptionDetails)(nil), // 23: cartd.messages.UpsertSubscriptionDetails
 	(*MergeCart)(nil),                 // 24: cartd.messages.MergeCart
-	(*RefreshPrices)(nil),             // 25: cartd.messages.RefreshPrices
-	nil,                               // 26: cartd.messages.AddRequest.AttributesEntry
-	nil,                               // 27: cartd.messages.AddItem.AttributesEntry
-	nil,                               // 28: cartd.messages.LineItemAttributes.AttributesEntry
-	(*RefreshPrices_Line)(nil),        // 29: cartd.messages.RefreshPrices.Line
+	(*MergeStarted)(nil),              // 25: cartd.messages.MergeStarted
+	(*CartMerged)(nil),                // 26: cartd.messages.CartMerged
+	(*MergeAborted)(nil),              // 27: cartd.messages.MergeAborted
+	(*RefreshPrices)(nil),             // 28: cartd.messages.RefreshPrices
+	nil,                               // 29: cartd.messages.AddRequest.AttributesEntry
+	nil,                               // 30: cartd.messages.AddItem.AttributesEntry
+	nil,                               // 31: cartd.messages.LineItemAttributes.AttributesEntry
+	(*RefreshPrices_Line)(nil),        // 32: cartd.messages.RefreshPrices.Line
 }
 var file_messages_proto_depIdxs = []int32{
-	26, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
+	29, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
 	0,  // 1: cartd.messages.SetCartRequest.items:type_name -> cartd.messages.AddRequest
-	27, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
-	28, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
+	30, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
+	31, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
 	10, // 4: cartd.messages.SetDelivery.address:type_name -> cartd.messages.Address
 	9,  // 5: cartd.messages.SetDelivery.pickupPoint:type_name -> cartd.messages.PickupPoint
 	9,  // 6: cartd.messages.SetPickupPoint.pickupPoint:type_name -> cartd.messages.PickupPoint
 	2,  // 7: cartd.messages.MergeCart.items:type_name -> cartd.messages.AddItem
-	29, // 8: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 8: cartd.messages.MergeCart.markings:type_name -> cartd.messages.LineItemMarking
+	21, // 9: cartd.messages.MergeCart.vouchers:type_name -> cartd.messages.AddVoucher
+	32, // 10: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_messages_proto_init() }
@@ -2144,14 +2393,15 @@ func file_messages_proto_init() {
 	file_messages_proto_msgTypes[11].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[14].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[23].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[29].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[25].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_proto_rawDesc), len(file_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -99,6 +99,9 @@ type CartState struct {
 	Vouchers      []*CartState_Voucher `protobuf:"bytes,15,rep,name=vouchers,proto3" json:"vouchers,omitempty"` // by ascending id
 	LastVoucher   uint32               `protobuf:"varint,16,opt,name=lastVoucher,proto3" json:"lastVoucher,omitempty"`
 	CheckoutUntil int64                `protobuf:"varint,17,opt,name=checkoutUntil,proto3" json:"checkoutUntil,omitempty"` // Unix milliseconds; 0: not in checkout
+	Merge         *CartState_Merge     `protobuf:"bytes,18,opt,name=merge,proto3" json:"merge,omitempty"`                  // unset: none is under way
+	MergedInto    string               `protobuf:"bytes,19,opt,name=mergedInto,proto3" json:"mergedInto,omitempty"`        // the cart that has taken over the lines; empty: none
+	TakenOver     []string             `protobuf:"bytes,20,rep,name=takenOver,proto3" json:"takenOver,omitempty"`          // the carts whose lines this one has taken over, in order
 	// How VAT was rounded. It is always there, and by its number it comes last: a state that was cut off lacks it.
 	Rounding      CartState_Rounding `protobuf:"varint,1000,opt,name=rounding,proto3,enum=cartd.messages.CartState_Rounding" json:"rounding,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -252,6 +255,27 @@ func (x *CartState) GetCheckoutUntil() int64 {
 		return x.CheckoutUntil
 	}
 	return 0
+}
+
+func (x *CartState) GetMerge() *CartState_Merge {
+	if x != nil {
+		return x.Merge
+	}
+	return nil
+}
+
+func (x *CartState) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
+func (x *CartState) GetTakenOver() []string {
+	if x != nil {
+		return x.TakenOver
+	}
+	return nil
 }
 
 func (x *CartState) GetRounding() CartState_Rounding {
@@ -557,11 +581,72 @@ func (x *CartState_Delivery) GetPickupPoint() *PickupPoint {
 	return nil
 }
 
+// Merge is one that has begun: this cart's lines are to go into another.
+type CartState_Merge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"` // the version of its event
+	IfVersion     *uint64                `protobuf:"varint,3,opt,name=ifVersion,proto3,oneof" json:"ifVersion,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Merge) Reset() {
+	*x = CartState_Merge{}
+	mi := &file_snapshot_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Merge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Merge) ProtoMessage() {}
+
+func (x *CartState_Merge) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Merge.ProtoReflect.Descriptor instead.
+func (*CartState_Merge) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 4}
+}
+
+func (x *CartState_Merge) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *CartState_Merge) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *CartState_Merge) GetIfVersion() uint64 {
+	if x != nil && x.IfVersion != nil {
+		return *x.IfVersion
+	}
+	return 0
+}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xeb\v\n" +
+	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xc8\r\n" +
 	"\tCartState\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x18\n" +
@@ -584,7 +669,12 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aperUnit\x18\x0e \x01(\bR\aperUnit\x12=\n" +
 	"\bvouchers\x18\x0f \x03(\v2!.cartd.messages.CartState.VoucherR\bvouchers\x12 \n" +
 	"\vlastVoucher\x18\x10 \x01(\rR\vlastVoucher\x12$\n" +
-	"\rcheckoutUntil\x18\x11 \x01(\x03R\rcheckoutUntil\x12?\n" +
+	"\rcheckoutUntil\x18\x11 \x01(\x03R\rcheckoutUntil\x125\n" +
+	"\x05merge\x18\x12 \x01(\v2\x1f.cartd.messages.CartState.MergeR\x05merge\x12\x1e\n" +
+	"\n" +
+	"mergedInto\x18\x13 \x01(\tR\n" +
+	"mergedInto\x12\x1c\n" +
+	"\ttakenOver\x18\x14 \x03(\tR\ttakenOver\x12?\n" +
 	"\brounding\x18\xe8\a \x01(\x0e2\".cartd.messages.CartState.RoundingR\brounding\x1a\xd8\x01\n" +
 	"\x04Line\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
@@ -612,7 +702,13 @@ const file_snapshot_proto_rawDesc = "" +
 	"\vpriceIncVat\x18\x05 \x01(\x03R\vpriceIncVat\x12\x10\n" +
 	"\x03tax\x18\x06 \x01(\x03R\x03tax\x121\n" +
 	"\aaddress\x18\a \x01(\v2\x17.cartd.messages.AddressR\aaddress\x12=\n" +
-	"\vpickupPoint\x18\b \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"j\n" +
+	"\vpickupPoint\x18\b \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\x1af\n" +
+	"\x05Merge\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\x12!\n" +
+	"\tifVersion\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01B\f\n" +
+	"\n" +
+	"_ifVersion\"j\n" +
 	"\bRounding\x12\x18\n" +
 	"\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROUNDING_HALF_EVEN\x10\x01\x12\x14\n" +
@@ -632,7 +728,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_snapshot_proto_goTypes = []any{
 	(CartState_Rounding)(0),           // 0: cartd.messages.CartState.Rounding
 	(*CartState)(nil),                 // 1: cartd.messages.CartState
@@ -640,30 +736,32 @@ var file_snapshot_proto_goTypes = []any{
 	(*CartState_Notice)(nil),          // 3: cartd.messages.CartState.Notice
 	(*CartState_Voucher)(nil),         // 4: cartd.messages.CartState.Voucher
 	(*CartState_Delivery)(nil),        // 5: cartd.messages.CartState.Delivery
-	(*UpsertSubscriptionDetails)(nil), // 6: cartd.messages.UpsertSubscriptionDetails
-	(*AddItem)(nil),                   // 7: cartd.messages.AddItem
-	(*LineItemMarking)(nil),           // 8: cartd.messages.LineItemMarking
-	(*AddVoucher)(nil),                // 9: cartd.messages.AddVoucher
-	(*Address)(nil),                   // 10: cartd.messages.Address
-	(*PickupPoint)(nil),               // 11: cartd.messages.PickupPoint
+	(*CartState_Merge)(nil),           // 6: cartd.messages.CartState.Merge
+	(*UpsertSubscriptionDetails)(nil), // 7: cartd.messages.UpsertSubscriptionDetails
+	(*AddItem)(nil),                   // 8: cartd.messages.AddItem
+	(*LineItemMarking)(nil),           // 9: cartd.messages.LineItemMarking
+	(*AddVoucher)(nil),                // 10: cartd.messages.AddVoucher
+	(*Address)(nil),                   // 11: cartd.messages.Address
+	(*PickupPoint)(nil),               // 12: cartd.messages.PickupPoint
 }
 var file_snapshot_proto_depIdxs = []int32{
 	2,  // 0: cartd.messages.CartState.lines:type_name -> cartd.messages.CartState.Line
 	5,  // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
-	6,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
+	7,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
 	4,  // 3: cartd.messages.CartState.vouchers:type_name -> cartd.messages.CartState.Voucher
-	0,  // 4: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
-	7,  // 5: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
-	8,  // 6: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
-	3,  // 7: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
-	9,  // 8: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
-	10, // 9: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
-	11, // 10: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 4: cartd.messages.CartState.merge:type_name -> cartd.messages.CartState.Merge
+	0,  // 5: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
+	8,  // 6: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
+	9,  // 7: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
+	3,  // 8: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
+	10, // 9: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
+	11, // 10: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
+	12, // 11: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -672,13 +770,14 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_messages_proto_init()
+	file_snapshot_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
