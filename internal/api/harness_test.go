@@ -20,6 +20,7 @@ import (
 	"cartd/internal/api"
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
+	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/grain"
@@ -36,6 +37,7 @@ type shop struct {
 	grains  *cluster.Single
 	reg     *prometheus.Registry
 	catalog *switchedCatalog
+	courier *courier.Courier
 }
 
 // openShop starts a shop; change may alter what it is made of.
@@ -58,13 +60,15 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	logger := slog.New(slog.DiscardHandler)
 	registry := grain.Registry(grain.Limits{})
 	s.grains = cluster.NewSingle(logger)
+	s.courier = courier.New(s.grains, courier.Options{})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
 			Observer: grain.NewObserver(s.reg, eventlog.NewMetrics(s.reg), logger), Stopped: stopped,
+			Send: s.courier.Sender("cart"),
 		}))
 	})
 	opts := api.Options{
-		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry,
+		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
 	if change != nil {
@@ -74,6 +78,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
+		s.courier.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := s.grains.Shutdown(ctx); err != nil {

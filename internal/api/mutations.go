@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cartd/internal/grain"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -29,7 +30,7 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 	for i, m := range req.Mutations {
 		at := "mutations[" + strconv.Itoa(i) + "]"
 		mutation, ok := s.Registry.Create(m.Type)
-		if !ok {
+		if !ok || grain.Settles(m.Type) {
 			return invalid(at+".type", "there is no mutation %.64q", m.Type)
 		}
 		if len(m.Payload) > 0 {
