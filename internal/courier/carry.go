@@ -14,13 +14,9 @@ import (
 func (c *Courier) carry(who owner, e actor.Errand) {
 	c.opts.Stepped(Taken, e)
 	decided, err := c.settle(owner{e.Kind, e.To}, e.Command, e)
-	if err == nil && e.Report != nil {
+	if err == nil {
 		c.opts.Stepped(Decided, e)
-		var told *actor.Reply
-		if told, err = c.settle(who, e.Report(decided), e); err == nil && told.Refusal != nil && !told.Replayed {
-			// It cannot be: what was decided is no news to a grain that does not wait for it.
-			c.opts.Logger.Error("an errand's outcome was refused", "kind", who.kind, "id", who.id, "errand", e.Name, "refusal", told.Refusal)
-		}
+		err = c.report(who, e, decided)
 	}
 	switch {
 	case err == nil:
@@ -30,6 +26,23 @@ func (c *Courier) carry(who owner, e actor.Errand) {
 		c.opts.Logger.Warn("an errand is left to the next activation", "kind", who.kind, "id", who.id, "errand", e.Name, "err", err)
 	}
 	c.finish(who, e.Name, decided)
+}
+
+// report tells the errand's own grain what was decided, if there is something to tell.
+func (c *Courier) report(who owner, e actor.Errand, decided *actor.Reply) error {
+	if e.Report == nil {
+		return nil
+	}
+	cmd := e.Report(decided)
+	if len(cmd.Steps) == 0 {
+		return nil
+	}
+	told, err := c.settle(who, cmd, e)
+	if err == nil && told.Refusal != nil && !told.Replayed {
+		// It cannot be: what was decided is no news to a grain that does not wait for it.
+		c.opts.Logger.Error("an errand's outcome was refused", "kind", who.kind, "id", who.id, "errand", e.Name, "refusal", told.Refusal)
+	}
+	return err
 }
 
 // settle asks a grain until it has decided. The error says why it did not.

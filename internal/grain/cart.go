@@ -50,6 +50,9 @@ type Cart struct {
 
 	subscriptions map[string]subscription // values are never changed, only replaced
 
+	reservation string       // under which vouchers have kept uses for the checkout or the order; "" if none has
+	settlements []settlement // which vouchers are to be told of; never changed, only replaced
+
 	merging    *merging // this cart's lines are on their way into another one; never changed, only replaced
 	mergedInto string   // the cart that has them; set with StatusMerged
 	takenOver  []string // the carts whose lines this one has taken over; never changed, only appended to

@@ -20,7 +20,7 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 	// MaxEvents bounds a cart's history.
 	MaxEvents int
-	// Send carries errands to other carts; without it carts are never merged.
+	// Send carries errands to other grains. Without it carts are never merged, and vouchers not told of their uses.
 	Send func(id string, errands []actor.Errand)
 }
 

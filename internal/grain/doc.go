@@ -39,6 +39,12 @@
 // and as it is frozen; together they take off no more than there is. A discount is split over the rates of VAT in
 // proportion, to the unit by largest remainder.
 //
+// # Other grains
+//
+// A [Voucher] is the second aggregate: which carts use a voucher that is limited among all of them. What carts and vouchers
+// want of each other is in their states, as errands (actor.Errand); docs/protocols.md has the steps, and what a crash
+// between two of them leaves.
+//
 // # Concurrency
 //
 // A Cart belongs to one goroutine. A [Cart.Clone] may be used by another one at the same time. A registry, [AppendView]

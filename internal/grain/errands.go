@@ -9,12 +9,18 @@ import (
 	"cartd/pkg/messages"
 )
 
+// unsettled reports whether the cart wants something of other grains.
+func (c *Cart) unsettled() bool { return c.merging != nil || len(c.settlements) > 0 }
+
 // errands returns what the cart wants other grains to do; see docs/protocols.md.
-func errands(id string, c *Cart) []actor.Errand {
-	if c.merging == nil {
-		return nil
+func errands(id string, c *Cart) (all []actor.Errand) {
+	if c.merging != nil {
+		all = append(all, c.mergeErrand(id))
 	}
-	return []actor.Errand{c.mergeErrand(id)}
+	for _, s := range c.settlements {
+		all = append(all, c.settlementErrand(id, s))
+	}
+	return all
 }
 
 // MergeErrand is the beginning of the names of the errands by which a cart goes into the cart into.

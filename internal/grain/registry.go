@@ -65,6 +65,10 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "CheckoutExpired", expireCheckout)
 	register(r, "OrderCreated", createOrder)
 
+	register(r, "VoucherRefused", whenOpen(refuseVoucher))
+	register(r, "VoucherSettled", endSettlement)
+	register(r, "VoucherLapsed", lapsedVoucher)
+
 	register(r, "MergeCart", h.mergeCart)
 	register(r, "MergeStarted", h.startMerge)
 	register(r, "CartMerged", endMerge)
@@ -72,10 +76,11 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	return r
 }
 
-// Settles reports whether the mutation name is a step that carts take among themselves, which nobody else may ask for.
+// Settles reports whether the mutation name is a step that carts and vouchers take among themselves, which nobody else may ask
+// for.
 func Settles(name string) bool {
 	switch name {
-	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted":
+	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed":
 		return true
 	}
 	return false

@@ -22,7 +22,7 @@ func headOf(s *messages.CartState) (*Cart, error) {
 	case "", StatusDeleted:
 		left := &messages.CartState{Rounding: s.Rounding, PerUnit: s.PerUnit, Status: s.Status}
 		if c.status == StatusDeleted {
-			left.UserId = s.UserId
+			left.UserId, left.Settlements = s.UserId, s.Settlements
 		}
 		if !proto.Equal(s, left) {
 			return nil, fmt.Errorf("status %q, and yet there is something in it", c.status)
@@ -237,7 +237,7 @@ func restoreVouchers(c *Cart, states []*messages.CartState_Voucher) error {
 		if err := known(s, s.Terms); err != nil {
 			return fmt.Errorf("voucher %d: %w", s.Id, err)
 		}
-		if s.Terms == nil || s.Id <= c.lastVoucher || s.Obstacle > uint32(nothingLeft) {
+		if s.Terms == nil || s.Id <= c.lastVoucher || s.Obstacle > uint32(usedByUser) {
 			return fmt.Errorf("voucher %d comes after %d, with obstacle %d and terms %v", s.Id, c.lastVoucher, s.Obstacle, s.Terms)
 		}
 		before := len(c.vouchers)
@@ -248,7 +248,11 @@ func restoreVouchers(c *Cart, states []*messages.CartState_Voucher) error {
 		if len(c.vouchers) == before {
 			return fmt.Errorf("voucher %d: another has its code", s.Id)
 		}
-		c.vouchers[before].obstacle = obstacle(s.Obstacle)
+		if s.Barred != 0 && (s.Barred != s.Obstacle || s.Barred < uint32(usedUp)) || s.Barred == 0 && s.Obstacle >= uint32(usedUp) {
+			return fmt.Errorf("voucher %d: barred by %d, with obstacle %d", s.Id, s.Barred, s.Obstacle)
+		}
+		v := &c.vouchers[before]
+		v.obstacle, v.barred, v.reserved = obstacle(s.Obstacle), obstacle(s.Barred), s.Reserved
 	}
 	c.settle(c.reckonedBy(func(v *voucher) obstacle {
 		if v.obstacle == nothingLeft {
@@ -308,6 +312,40 @@ func restoreMerges(c *Cart, s *messages.CartState) error {
 		}
 	}
 	c.takenOver = s.TakenOver
+	return nil
+}
+
+// restoreReservations adds what vouchers keep for the cart, and what they are to be told.
+func restoreReservations(c *Cart, s *messages.CartState) error {
+	if s.Reservation != "" {
+		if err := checkWord(field{"reservation", s.Reservation, maxReservationBytes}); err != nil {
+			return err
+		}
+		if c.status != StatusCheckout && c.status != StatusOrdered {
+			return fmt.Errorf("status %q, and yet it has reservation %q", c.status, s.Reservation)
+		}
+	}
+	c.reservation = s.Reservation
+	for i := range c.vouchers {
+		if v := &c.vouchers[i]; v.reserved && (c.reservation == "" || !v.terms.limited() || v.obstacle != applies) {
+			return fmt.Errorf("voucher %d is reserved by %q", v.id, c.reservation)
+		}
+	}
+	if len(s.Settlements) > maxSettlements+2*maxVouchers {
+		return fmt.Errorf("has %d settlements", len(s.Settlements))
+	}
+	for _, e := range s.Settlements {
+		if err := known(e); err != nil {
+			return err
+		}
+		if err := checkWord(field{"code", e.Code, maxSKUBytes}); err != nil {
+			return err
+		}
+		if err := checkWord(field{"reservation", e.Reservation, maxReservationBytes}); err != nil {
+			return err
+		}
+		c.settlements = append(c.settlements, settlement{e.Code, e.Reservation, e.Used})
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 		&messages.SetDelivery{Provider: "q", Items: []uint32{2}, Price: 100, Tax: 1900, Address: &messages.Address{}})
 	ordered := storedCart(t)
 	whole := wholeCarts(t)
-	paying, going, gone := whole[1], whole[2], whole[3]
+	paying, going, gone, limited, aborted := whole[1], whole[2], whole[3], whole[4], whole[5]
 
 	type state = messages.CartState
 	for _, tc := range []struct {
@@ -79,6 +79,22 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 				s.TakenOver = append(s.TakenOver, fmt.Sprint("D", i))
 			}
 		}, "taken over 1001"},
+		{"a reservation of an open cart", open, func(s *state) { s.Reservation = "r" }, "has reservation"},
+		{"a reservation without a name", limited, func(s *state) { s.Reservation = "" }, "is reserved by"},
+		{"a reservation that cannot be seen", limited, func(s *state) { s.Reservation = "\n" }, "reservation"},
+		{"a reserved voucher that has no limit", limited, func(s *state) { s.Vouchers[0].Reserved = true }, "is reserved by"},
+		{"a reserved voucher that takes nothing off", limited, func(s *state) { s.Vouchers[3].Reserved = true }, "is reserved by"},
+		{"a barred voucher that applies", limited, func(s *state) { s.Vouchers[2].Barred = uint32(usedUp) }, "barred"},
+		{"a barred voucher of another reason", aborted, func(s *state) { s.Vouchers[2].Barred = uint32(usedByUser) }, "barred"},
+		{"a used voucher that is not barred", aborted, func(s *state) { s.Vouchers[2].Barred = 0 }, "barred"},
+		{"a settlement of nothing", aborted, func(s *state) { s.Settlements[0].Code = "" }, "code"},
+		{"a settlement without a name", aborted, func(s *state) { s.Settlements[0].Reservation = "" }, "reservation"},
+		{"a settlement of the future", aborted, func(s *state) { unknownField(s.Settlements[0]) }, "newer program"},
+		{"too many settlements", aborted, func(s *state) {
+			for range maxSettlements + 2*maxVouchers {
+				s.Settlements = append(s.Settlements, s.Settlements[0])
+			}
+		}, "settlements"},
 		{"unknown status", open, func(s *state) { s.Status = "lost" }, `unknown status "lost"`},
 		{"no status", open, func(s *state) { s.Status = "" }, "something in it"},
 		{"deleted with lines", open, func(s *state) { s.Status = "deleted" }, "something in it"},

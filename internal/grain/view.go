@@ -49,7 +49,7 @@ func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 	dst = append(dst, `,"totalDiscount":`...)
 	dst = appendTotals(dst, &c.discount)
 	dst = append(dst, `,"processing":`...)
-	dst = strconv.AppendBool(dst, c.merging != nil)
+	dst = strconv.AppendBool(dst, c.unsettled())
 	dst = append(dst, `,"paymentInProgress":`...)
 	dst = strconv.AppendBool(dst, c.status == StatusCheckout)
 	dst = appendText(dst, `,"orderReference":`, c.orderID)
