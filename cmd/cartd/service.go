@@ -75,9 +75,13 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
+	observer := grain.NewObserver(reg, logMetrics, logger)
+	svc.grains.Register(string(eventlog.KindVoucher), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
+		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped}))
+	})
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
-			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
+			Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped,
 			MaxEvents: c.MaxEvents, Send: svc.courier.Sender(string(eventlog.KindCart)),
 		}))
 	})
