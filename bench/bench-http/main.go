@@ -40,6 +40,7 @@ import (
 // options are the flags.
 type options struct {
 	cartd, bare, dir     string
+	profile              string
 	connections, carts   int
 	rounds               int
 	round, warmup, pause time.Duration
@@ -63,6 +64,7 @@ func main() {
 	flag.DurationVar(&o.round, "round", 2*time.Second, "how long a server is driven in a round")
 	flag.DurationVar(&o.warmup, "warmup", time.Second, "how long each server is driven before the first round")
 	flag.DurationVar(&o.pause, "pause", 200*time.Millisecond, "pause behind each drive; processor time that a server takes in it counts")
+	flag.StringVar(&o.profile, "profile", "", "a directory for profiles of cartd, taken behind the rounds; empty for none")
 	flag.Parse()
 	o.gogc = cmp.Or(os.Getenv("GOGC"), "400") // cartd's own defaults
 	o.gomaxprocs = cmp.Or(os.Getenv("GOMAXPROCS"), strconv.Itoa(runtime.NumCPU()+2))
@@ -126,6 +128,11 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if err := o.measure(ctx, targets); err != nil {
 		return err
+	}
+	if o.profile != "" {
+		if err := o.profileAll(ctx, targets); err != nil {
+			return err
+		}
 	}
 	for _, t := range targets {
 		if t.verify == nil {

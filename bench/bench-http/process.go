@@ -27,14 +27,17 @@ const (
 type process struct {
 	name   string
 	url    string // base URL
+	ops    string // base URL of the operations port; "" if the server has none
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has ended; err and lines are set then
 	err    error
 	lines  []string // the last ones of standard error
 }
 
-// start starts a server and returns when it has logged its address: a line of JSON with msg "serving" and the field
-// api. env replaces the variables that it names; none of CARTD_… is passed on. The server is killed when this process
+// serving is the line of JSON that a server logs when it serves.
+type serving struct{ Msg, API, Operations string }
+
+// start starts a server and returns when it has logged its addresses: a line with msg "serving" and the field api. env replaces the variables that it names; none of CARTD_… is passed on. The server is killed when this process
 // ends, however that ends.
 func start(ctx context.Context, name string, env []string, stdin []byte, path string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
@@ -56,14 +59,15 @@ func start(ctx context.Context, name string, env []string, stdin []byte, path st
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	serving := make(chan string, 1)
+	addresses := make(chan serving, 1)
 	go func() { // ends with the process
 		defer close(p.exited)
-		p.read(stderr, serving)
+		p.read(stderr, addresses)
 		p.err = p.cmd.Wait()
 	}()
 	select {
-	case p.url = <-serving:
+	case s := <-addresses:
+		p.url, p.ops = s.API, s.Operations
 		return p, nil
 	case <-p.exited:
 		return nil, p.failure("ended before it served")
@@ -75,8 +79,8 @@ func start(ctx context.Context, name string, env []string, stdin []byte, path st
 	return nil, errors.Join(err, p.stop())
 }
 
-// read keeps the last lines of what the server writes and sends its address once.
-func (p *process) read(r io.Reader, serving chan<- string) {
+// read keeps the last lines of what the server writes and sends its addresses once.
+func (p *process) read(r io.Reader, addresses chan<- serving) {
 	for lines := bufio.NewReader(r); ; {
 		line, err := lines.ReadString('\n')
 		if line = strings.TrimSpace(line); line != "" {
@@ -84,10 +88,10 @@ func (p *process) read(r io.Reader, serving chan<- string) {
 				p.lines = p.lines[1:]
 			}
 			p.lines = append(p.lines, line)
-			var record struct{ Msg, API string }
+			var record serving
 			if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "serving" {
 				select {
-				case serving <- record.API:
+				case addresses <- record:
 				default:
 				}
 			}

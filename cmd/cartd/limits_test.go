@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,4 +123,38 @@ func TestVoucherLimitIsExactThroughKills(t *testing.T) {
 	if n := strings.Count(export.stdout.String(), `"type":"UseConfirmed"`); n != 3 || !strings.Contains(export.stdout.String(), `"kind":"voucher","cartId":"FIRST3"`) {
 		t.Errorf("%d uses are exported, want 3 of the voucher's own", n)
 	}
+}
+
+// A voucher comes back from its snapshot, and verify compares that with its events.
+func TestVoucherComesBackFromItsSnapshot(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := serve(t, data)
+	for i := range 4 {
+		cart := fmt.Sprint("/v1/carts/c-", i)
+		s.create(t, fmt.Sprint("c-", i))
+		s.do(t, http.StatusOK, "POST", cart+"/mutations", addItem("X", 1, 5000, ""))
+		s.do(t, http.StatusOK, "POST", cart+"/vouchers", `{"code":"FIRST3"}`)
+	}
+	for range 130 { // two events each
+		s.do(t, http.StatusOK, "POST", "/v1/carts/c-0/checkout", `{"orderId":"o","expectedTotal":4000}`)
+		s.do(t, http.StatusOK, "DELETE", "/v1/carts/c-0/checkout", "")
+	}
+	for i := range 3 {
+		s.do(t, http.StatusOK, "POST", fmt.Sprintf("/v1/carts/c-%d/checkout", i), `{"orderId":"o","expectedTotal":4000}`)
+	}
+	s.do(t, http.StatusOK, "POST", "/v1/carts/c-2/order", `{"orderId":"o","status":"paid"}`)
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	if found, err := filepath.Glob(filepath.Join(data, "vouchers", "??", "FIRST3.snapshot")); err != nil || len(found) != 1 {
+		t.Errorf("snapshots %v, error %v; want one", found, err)
+	}
+	verify := run(t, nil, "verify", data)
+	verify.wantExit(0)
+
+	s = serve(t, data)
+	wantProblem(t, s.do(t, http.StatusConflict, "POST", "/v1/carts/c-3/checkout", `{"orderId":"o","expectedTotal":4000}`), 409, "expected_total_changed")
+	s.do(t, http.StatusOK, "DELETE", "/v1/carts/c-0/checkout", "")
+	s.do(t, http.StatusOK, "POST", "/v1/carts/c-3/vouchers", `{"code":"FIRST3"}`)
+	s.do(t, http.StatusOK, "POST", "/v1/carts/c-3/checkout", `{"orderId":"o","expectedTotal":4000}`)
 }

@@ -4,6 +4,10 @@
 //	cartd load    replay an Online Retail CSV file through the REST API
 //	cartd verify  check everything that is stored, also while a server runs
 //	cartd repair  make a damaged data directory one that opens, keeping what is replaced
+//	cartd backup  copy everything that is stored, also while a server runs
+//	cartd restore make a data directory of a backup
+//	cartd import  take over the logs of the service before cartd
+//	cartd compact compress the older part of the carts' logs
 //	cartd export  print the stored events as JSON lines
 //	cartd version print the version
 //
@@ -27,6 +31,10 @@ type cli struct {
 	Load    loadCmd    `cmd:"" help:"Replay an Online Retail CSV file through the REST API, a cart for each invoice."`
 	Verify  verifyCmd  `cmd:"" help:"Check everything that is stored. Changes nothing; a server may be running. Exit code 0: all is well, 1: something is wrong, 2: it could not look."`
 	Repair  repairCmd  `cmd:"" help:"Make a damaged data directory one that opens. What is replaced is kept under quarantine/. Exit code 0: all is well now, 1: it is not, or --yes is missing, 2: it could not look."`
+	Backup  backupCmd  `cmd:"" help:"Make a backup, of a directory that no server uses (--data) or of a running server (--url). Exit code 0: done, 1: done, but something in the shop was damaged before, 2: there is no backup."`
+	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup. Exit code 0: done, 1: the backup is not sound, 2: it could not be done."`
+	Import  importCmd  `cmd:"" help:"Take over the carts of the service before cartd. No server may be running. Exit code 0: all carts are there, 1: something could not be taken over, 2: it could not be done."`
+	Compact compactCmd `cmd:"" help:"Compress the older part of the carts' logs, which stay the same, and remove files that a crash has left. No server may be running. Exit code 0: done, 1: something is wrong, 2: it could not begin."`
 	Export  exportCmd  `cmd:"" help:"Print the stored events of all carts, or one, as JSON lines. A server may be running."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

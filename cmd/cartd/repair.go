@@ -18,7 +18,7 @@ type repairCmd struct {
 // Run repairs the directory and tells what it has done. It can be ended at any point and run again.
 func (c *repairCmd) Run(ctx context.Context) error {
 	progress, finish := fileProgress(os.Stderr, "repair")
-	opts := filelog.CheckOptions{Progress: progress}
+	opts := filelog.CheckOptions{Progress: progress, State: states}
 	if !c.Yes {
 		report, err := filelog.Verify(ctx, c.Dir, opts)
 		finish()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -63,7 +64,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 	logMetrics := eventlog.NewMetrics(reg)
 	svc.store, err = filelog.Open(c.Data, filelog.Options{
-		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), Metrics: logMetrics, Logger: logger,
+		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), OpenFiles: openFiles(), Metrics: logMetrics, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
@@ -92,7 +93,10 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
-	svc.operations = api.Operations(reg, svc.ready)
+	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
+		_, err := svc.store.Backup(ctx, w)
+		return err
+	}, logger))
 	return svc, nil
 }
 
@@ -121,6 +125,17 @@ func rounding(flag string) string {
 		return ""
 	}
 	return flag
+}
+
+// withBackup adds the backup, if there is one, to the operations port.
+func withBackup(operations, backup http.Handler) http.Handler {
+	if backup == nil {
+		return operations
+	}
+	mux := http.NewServeMux()
+	mux.Handle(api.BackupPath, backup)
+	mux.Handle("/", operations)
+	return mux
 }
 
 // pages reads events as the API asks for them.

@@ -10,7 +10,9 @@ import (
 	"os"
 	"time"
 
+	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
+	"cartd/internal/grain"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -18,7 +20,7 @@ import (
 
 // verifyCmd is `cartd verify`.
 type verifyCmd struct {
-	Dir  string `arg:"" placeholder:"DIR" help:"Data directory."`
+	Dir  string `arg:"" placeholder:"DIR" help:"Data directory, or backup."`
 	JSON bool   `name:"json" help:"Print the report as JSON."`
 }
 
@@ -28,7 +30,7 @@ var errFaults = errors.New("something is wrong; see above")
 // Run checks the directory and prints a report.
 func (c *verifyCmd) Run(ctx context.Context) error {
 	progress, finish := fileProgress(os.Stderr, "verify")
-	report, err := filelog.Verify(ctx, c.Dir, filelog.CheckOptions{Progress: progress})
+	report, err := filelog.Verify(ctx, c.Dir, filelog.CheckOptions{Progress: progress, State: states})
 	finish()
 	if err != nil {
 		return exitError{2, err}
@@ -38,6 +40,17 @@ func (c *verifyCmd) Run(ctx context.Context) error {
 	}
 	if len(report.Faults) > 0 {
 		return errFaults
+	}
+	return nil
+}
+
+// states makes the carts and vouchers that snapshots are compared with.
+func states(id eventlog.StreamID) filelog.Replayer {
+	switch id.Kind() {
+	case eventlog.KindCart:
+		return grain.NewReplay(id.Name(), grain.Limits{})
+	case eventlog.KindVoucher:
+		return grain.NewVoucherReplay(id.Name())
 	}
 	return nil
 }
@@ -54,9 +67,9 @@ func printReport(w io.Writer, r *filelog.Report, dir string, asJSON bool) error 
 		fmt.Fprintf(out, "note   %s\n", findingText(f))
 	}
 	for _, f := range r.Faults {
-		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(f.Kind, dir))
+		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(r, f.Kind, dir))
 	}
-	fmt.Fprintf(out, "%d carts, %d events, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Bytes, r.Seconds)
+	fmt.Fprintf(out, "%d carts, %d events, %d sealed parts, %d snapshots, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Sealed, r.Snapshots, r.Bytes, r.Seconds)
 	if len(r.Faults) == 0 {
 		fmt.Fprintln(out, "all is well")
 	} else {
@@ -73,10 +86,16 @@ func findingText(f filelog.Finding) string {
 }
 
 // remedy says what helps.
-func remedy(kind filelog.Kind, dir string) string {
-	switch kind {
-	case filelog.NewerLine:
+func remedy(r *filelog.Report, kind filelog.Kind, dir string) string {
+	switch {
+	case kind == filelog.NewerLine:
 		return "use the newer program that has written it"
+	case kind == filelog.Unfinished:
+		return "nothing here is of use"
+	case r.Backup:
+		return "do not rely on this backup: make another, or use an older one"
+	}
+	switch kind {
 	case filelog.Torn:
 		return "nothing that was acknowledged: the next use cuts it off and keeps a copy under quarantine/, as cartd repair does"
 	}
@@ -88,7 +107,7 @@ func fileProgress(w *os.File, what string) (step func(done, total int), finish f
 	if !term.IsTerminal(int(w.Fd())) {
 		return nil, func() {}
 	}
-	bar := progressbar.NewOptions(1,
+	bar := progressbar.NewOptions(-1, // until the total is known, if ever
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionSetItsString("files"),
@@ -100,7 +119,9 @@ func fileProgress(w *os.File, what string) (step func(done, total int), finish f
 	)
 	// A terminal that cannot be written to is no reason to stop.
 	return func(done, total int) {
-		bar.ChangeMax(total)
+		if total >= 0 {
+			bar.ChangeMax(total)
+		}
 		_ = bar.Set(done)
 	}, func() { _ = bar.Finish() }
 }

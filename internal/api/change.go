@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
@@ -45,7 +48,7 @@ func outcomeOf(out actor.Outcome) outcome {
 // appendJSON writes what encoding/json would, but for the mutation, which is JSON already and need not be read again.
 func (o *outcome) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, `{"type":`...)
-	b, err := appendMarshal(b, o.Type)
+	b, err := jsontext.AppendQuote(b, o.Type)
 	b = append(b, `,"mutation":`...)
 	b = append(b, o.Mutation...)
 	if o.Error != nil && err == nil {
@@ -204,11 +207,12 @@ func (s *server) finish(w http.ResponseWriter, r *http.Request, c *change) error
 
 func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) error {
 	h := w.Header()
-	h.Set("ETag", etag(reply.Version))
+	h["Etag"] = []string{etag(reply.Version)}
 	if reply.Replayed {
 		h.Set("Idempotent-Replayed", "true")
 	}
-	b := make([]byte, 0, len(reply.View)+512)
+	buf := answers.Get().(*[]byte)
+	b := (*buf)[:0]
 	if c.cmd.Minimal {
 		h.Set("Preference-Applied", "return=minimal")
 		b = append(b, `{"version":`...)
@@ -216,6 +220,7 @@ func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) e
 	} else {
 		b = append(b, `{"result":`...)
 		b = append(b, reply.View...)
+		reply.Release()
 	}
 	b = append(b, `,"mutations":[`...)
 	for i, o := range c.outcomes(reply) {
@@ -229,8 +234,18 @@ func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) e
 	}
 	b = append(b, "]}"...)
 	writeJSON(w, status, b)
+	if cap(b) <= maxKeptAnswer {
+		*buf = b
+		answers.Put(buf)
+	}
 	return nil
 }
+
+// answers are buffers for answers; net/http has copied or sent what it was given when Write returns.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKeptAnswer is up to which size a buffer is used again: those of large carts would stay for the small ones.
+const maxKeptAnswer = 64 << 10
 
 // outcomes are those of the grain and of the items that never got there, in the order of the request.
 func (c *change) outcomes(reply *actor.Reply) []outcome {
@@ -339,11 +354,17 @@ func (s *server) country(r *http.Request, id grain.CartID) (string, error) {
 	return v.Country, err
 }
 
+// The values of header fields that are always the same. They are shared by all answers: net/http only reads them.
+var (
+	typeJSON = []string{"application/json"}
+	private  = []string{"private, no-cache"} // a cart is one shopper's, and changes
+)
+
 func writeJSON(w http.ResponseWriter, status int, b []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "private, no-cache") // a cart is one shopper's, and changes
-	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h := w.Header() // names as http.CanonicalHeaderKey makes them
+	h["Content-Type"] = typeJSON
+	h["Cache-Control"] = private
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	w.WriteHeader(status)
 	w.Write(b) //nolint:errcheck // the client has gone
 }

@@ -64,7 +64,8 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 	defer cancel()
 	if results, err := watch.Wait(ctx); err == nil && len(results) > 0 {
 		if now, err := s.ask(r, c.id, &actor.Query{Minimal: c.cmd.Minimal}); err == nil && now.Refusal == nil {
-			reply.Version, reply.View = now.Version, now.View
+			now.Outcomes, now.Replayed = reply.Outcomes, reply.Replayed
+			reply = now
 		}
 	}
 	return c.answer(w, http.StatusOK, reply)

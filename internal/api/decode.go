@@ -21,17 +21,21 @@ type body []byte
 
 // readBody reads the whole body, which observe has bounded.
 func readBody(r *http.Request) (body, error) {
-	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 && n < 64<<10 {
-		buf.Grow(int(n) + bytes.MinRead)
+	var b []byte
+	var err error
+	if n := r.ContentLength; 0 <= n && n < 64<<10 { // as most clients say, and net/http reads no more
+		b = make([]byte, n)
+		_, err = io.ReadFull(r.Body, b)
+	} else {
+		b, err = io.ReadAll(r.Body)
 	}
-	if _, err := buf.ReadFrom(r.Body); err != nil {
+	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, err
 		}
 		return nil, fault("invalid_request", "the body could not be read to its end")
 	}
-	return buf.Bytes(), nil
+	return b, nil
 }
 
 // decode reads one JSON object into v. It takes names as they are written, and refuses those that v does not have,

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"cartd/internal/catalog"
+	"cartd/internal/resolve"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -31,40 +31,56 @@ type addRequest struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
+// addBody is the body of an add.
+type addBody struct {
+	SKU        *string           `json:"sku"`
+	Quantity   *int64            `json:"quantity"`
+	Country    string            `json:"country"`
+	StoreID    *string           `json:"storeId"`
+	ParentID   *uint32           `json:"parentId"`
+	Attributes map[string]string `json:"attributes"`
+	Items      *[]addRequest     `json:"items"` // instead of all but country
+}
+
 func (s *server) addItems(w http.ResponseWriter, r *http.Request) error {
-	var req struct {
-		SKU        *string           `json:"sku"`
-		Quantity   *int64            `json:"quantity"`
-		Country    string            `json:"country"`
-		StoreID    *string           `json:"storeId"`
-		ParentID   *uint32           `json:"parentId"`
-		Attributes map[string]string `json:"attributes"`
-		Items      *[]addRequest     `json:"items"` // instead of all but country
-	}
-	c, err := s.readChange(r, &req)
+	c, err := s.readChange(r, nil)
 	if err != nil {
 		return err
 	}
-	var items []addRequest
+	items, country, err := c.readAdd()
+	if err != nil {
+		return err
+	}
+	if err := s.resolve(r, c, items, country); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
+// readAdd returns what the body of an add asks for.
+func (c *change) readAdd() (items []addRequest, country string, err error) {
+	if add, ok := decodePlainAdd(c.body); ok {
+		return []addRequest{{SKU: add.sku, Quantity: &add.quantity}}, add.country, nil
+	}
+	var req addBody
+	if err := c.body.decode(&req); err != nil {
+		return nil, "", err
+	}
 	if req.Items == nil {
 		one := addRequest{Quantity: req.Quantity, StoreID: req.StoreID, ParentID: req.ParentID, Attributes: req.Attributes}
 		if req.SKU != nil {
 			one.SKU = *req.SKU
 		}
-		items = []addRequest{one}
-	} else {
-		if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
-			return invalid("items", "give one product, or a list of them, not both")
-		}
-		if items = *req.Items; len(items) == 0 {
-			return invalid("items", "at least one item is needed")
-		}
-		c.list = itemsList
+		return []addRequest{one}, req.Country, nil
 	}
-	if err := s.resolve(r, c, items, req.Country); err != nil {
-		return err
+	if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
+		return nil, "", invalid("items", "give one product, or a list of them, not both")
 	}
-	return s.finish(w, r, c)
+	if len(*req.Items) == 0 {
+		return nil, "", invalid("items", "at least one item is needed")
+	}
+	c.list = itemsList
+	return *req.Items, req.Country, nil
 }
 
 // replaceItems clears the cart and adds the items in one commit.
@@ -109,7 +125,6 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 			items[i].Country = country
 		}
 	}
-	c.refused = map[int]refusedItem{}
 	for i, found := range s.products(r, items) {
 		if found.err == nil {
 			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
@@ -122,6 +137,9 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 		raw, err := json.Marshal(items[i])
 		if err != nil {
 			return err
+		}
+		if c.refused == nil {
+			c.refused = map[int]refusedItem{}
 		}
 		c.refused[i] = refusedItem{mutation: raw, problem: p}
 	}
@@ -176,27 +194,22 @@ func (s *server) product(r *http.Request, item *addRequest) (*messages.AddItem, 
 	case !validCountry(item.Country):
 		return nil, invalid("country", "must be two letters")
 	}
-	country := strings.ToUpper(item.Country)
-	p, err := s.Catalog.Product(r.Context(), item.SKU, country)
+	add, err := resolve.AddItem(r.Context(), s.Catalog, &messages.AddRequest{
+		Sku: item.SKU, Quantity: *item.Quantity, Country: item.Country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
+	})
 	if errors.Is(err, catalog.ErrUnknownSKU) {
 		unknown := fault("unknown_sku", "the catalogue has no product %q", item.SKU)
 		unknown.Errors = []fieldError{{Field: "sku", Message: unknown.Detail}}
 		return nil, unknown
 	}
+	if err != nil && r.Context().Err() != nil { // our time is over, whatever the catalogue would have said
+		err = fmt.Errorf("%w: %w", errTooLate, err)
+	}
 	if err != nil {
-		if r.Context().Err() != nil { // our time is over, whatever the catalogue would have said
-			err = fmt.Errorf("%w: %w", errTooLate, err)
-		}
 		return nil, err
 	}
-	return &messages.AddItem{
-		ItemId: p.ItemID, Sku: p.SKU, Quantity: *item.Quantity,
-		Price: p.Price, OrgPrice: p.OrgPrice, Tax: p.Tax, PriceExVat: p.PriceExVat, Currency: p.Currency,
-		Name: p.Name, Image: p.Image, Stock: p.Stock, Brand: p.Brand, Category: p.Category, Type: p.Type,
-		Disclaimer: p.Disclaimer, SaleStatus: p.SaleStatus, SellerId: p.SellerID, SellerName: p.SellerName,
-		Country: country, StoreId: item.StoreID, ParentId: item.ParentID, Attributes: item.Attributes,
-		TaxRounding: s.TaxRounding, TaxLevel: s.TaxLevel,
-	}, nil
+	add.TaxRounding, add.TaxLevel = s.TaxRounding, s.TaxLevel
+	return add, nil
 }
 
 // validCountry reports whether c is empty or two letters.

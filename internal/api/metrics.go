@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,11 +13,27 @@ type Metrics struct {
 	inFlight prometheus.Gauge
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+
+	mu    sync.RWMutex // guards known
+	known map[labels]series
+}
+
+// labels are what requests are counted by.
+type labels struct {
+	route, method string
+	status        int
+}
+
+// series are the time series of some labels. Both vectors find them by hashing all labels; known does so once.
+type series struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
 }
 
 // NewMetrics registers the metrics with reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		known: map[labels]series{},
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "cartd_http_requests_in_flight", Help: "Requests that are being handled.",
 		}),
@@ -32,12 +50,27 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) observe(route, method, code string, took time.Duration) {
+func (m *Metrics) observe(route, method string, status int, took time.Duration) {
 	switch method {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
 	default:
 		method = "other" // strangers must not make new time series
 	}
-	m.requests.WithLabelValues(route, method, code).Inc()
-	m.duration.WithLabelValues(route, method).Observe(took.Seconds())
+	found := m.series(labels{route, method, status})
+	found.requests.Inc()
+	found.duration.Observe(took.Seconds())
+}
+
+func (m *Metrics) series(l labels) series {
+	m.mu.RLock()
+	found, ok := m.known[l]
+	m.mu.RUnlock()
+	if ok {
+		return found
+	}
+	found = series{m.requests.WithLabelValues(l.route, l.method, strconv.Itoa(l.status)), m.duration.WithLabelValues(l.route, l.method)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[l] = found
+	return found
 }

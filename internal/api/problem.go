@@ -157,7 +157,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if p.Status == http.StatusServiceUnavailable {
 			level = slog.LevelDebug // while the disk is low each change is refused: the event log says why, once
 		}
-		s.Logger.Log(r.Context(), level, "request failed", "request", requestID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+		s.Logger.Log(r.Context(), level, "request failed", "request", exchangeOf(r).id, "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
 	}
 	h := w.Header()
 	if p.etag != "" {

@@ -17,7 +17,7 @@ type methods map[string]handler
 
 // router returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) router() http.Handler {
-	r := mux.NewRouter().SkipClean(true).UseEncodedPath() // a strange path is refused where it is, never redirected
+	r := mux.NewRouter()
 	type route struct {
 		path    string
 		methods methods
@@ -45,11 +45,18 @@ func (s *server) router() http.Handler {
 			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
 	}
 	for _, rt := range routes {
-		r.Handle(rt.path, s.route(rt.path, rt.methods))
+		// A pattern of our own, and not mux's, which is a regular expression.
+		p := parsePattern(rt.path)
+		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
+			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
+		}).Handler(s.route(rt.path, rt.methods))
 	}
 	r.NotFoundHandler = s.route("", nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.ServeHTTP(w, withoutTrailingSlash(req))
+		req = withoutTrailingSlash(req)
+		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
+		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
+		found.Handler.ServeHTTP(w, req)
 	})
 }
 
@@ -68,7 +75,9 @@ func (s *server) route(path string, m methods) http.Handler {
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		noteRoute(r, path)
+		if path != "" {
+			exchangeOf(r).route = path
+		}
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet // net/http leaves the body out
@@ -107,6 +116,6 @@ func withoutTrailingSlash(r *http.Request) *http.Request {
 
 // pathVar returns a variable of the path as the client meant it; false if its escapes are wrong.
 func pathVar(r *http.Request, name string) (string, bool) {
-	v, err := url.PathUnescape(mux.Vars(r)[name])
+	v, err := url.PathUnescape(exchangeOf(r).vars.get(name))
 	return v, err == nil
 }

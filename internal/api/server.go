@@ -60,14 +60,15 @@ type Options struct {
 	MaxBodyBytes int64
 	// MaxMutations bounds the items or mutations of one request. Default: 1,000.
 	MaxMutations int
-	// Timeout bounds the handling of a request from its first line to the answer. Default: 10 s.
+	// Timeout bounds the handling of a request from its first line to the answer, to a hundredth. Default: 10 s.
 	Timeout time.Duration
 }
 
 // server holds what handlers need. It is read-only once made.
 type server struct {
 	Options
-	tokens tokens
+	tokens    tokens
+	deadlines *deadlines
 }
 
 // New returns the handler of the public port.
@@ -84,6 +85,6 @@ func New(opts Options) http.Handler {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens)}
+	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout)}
 	return s.observe(s.router())
 }

@@ -68,6 +68,14 @@ func CheckPayload(p []byte) error {
 	if len(p) == 0 || p[0] != '{' {
 		return fmt.Errorf("payload %.40q is no JSON object", p)
 	}
+	if compact(p) {
+		return nil
+	}
+	return checkSlowly(p)
+}
+
+// checkSlowly says what compact has found, and looks into what is nested too deep for it.
+func checkSlowly(p []byte) error {
 	if !json.Valid(p) || !utf8.Valid(p) {
 		return fmt.Errorf("payload %.40q is not valid JSON", p)
 	}

@@ -64,6 +64,9 @@ func (c *Cart) Status() Status { return c.status }
 // Currency returns the ISO 4217 code, "" if the cart has none yet.
 func (c *Cart) Currency() string { return c.currency }
 
+// Country returns the two letters of where the cart is sold to, "" if that is not known yet.
+func (c *Cart) Country() string { return c.country }
+
 // UserID returns the user that the cart is bound to, "" if none.
 func (c *Cart) UserID() string { return c.userID }
 

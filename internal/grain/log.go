@@ -48,12 +48,16 @@ func (c claim) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[ac
 			if ev.Branch != "" {
 				continue // only main has grains so far
 			}
-			if !yield(actor.Event{Version: ev.Version, ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time,
-				Type: ev.Type, Payload: ev.Payload, Damaged: ev.Damaged}, nil) {
+			if !yield(actorEvent(&ev), nil) {
 				return
 			}
 		}
 	}
+}
+
+func actorEvent(ev *eventlog.Event) actor.Event {
+	return actor.Event{Version: ev.Version, ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time,
+		Type: ev.Type, Payload: ev.Payload, Damaged: ev.Damaged}
 }
 
 func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {

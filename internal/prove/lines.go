@@ -45,8 +45,8 @@ var lines = []line{
 	{
 		promise: "a segment's old name is gone for good before it is used again",
 		file:    journalPkg + "/writer.go",
-		old:     "if err := w.tree.SyncDir(w.dir); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\tif spare != \"\" {",
-		new:     "}\n\tif spare != \"\" {",
+		old:     "if w.opts.Sync { // before a spare gets a new header",
+		new:     "if false { // before a spare gets a new header",
 		pkg:     journalPkg, run: "TestRetiredSegmentNeverComesBack",
 	},
 	{
@@ -136,15 +136,15 @@ var lines = []line{
 	{
 		promise: "after a failed sync nothing more is accepted",
 		file:    filelogPkg + "/committer.go",
-		old:     "written = true\n\t\t\tl.fail(err)",
-		new:     "written = true",
+		old:     "r.unknown = true\n\t\t\tl.fail(r.err)",
+		new:     "r.unknown = true",
 		pkg:     filelogPkg, run: "TestFailureOfAnyCallLosesNothing|TestFailedSyncPoisonsTheLog",
 	},
 	{
 		promise: "those who wait for a failed sync hear that the outcome is unknown",
 		file:    filelogPkg + "/committer.go",
-		old:     "err = fmt.Errorf(\"%w: %w\", eventlog.ErrOutcomeUnknown, err)",
-		new:     "err = nil",
+		old:     "r.err = fmt.Errorf(\"%w: %w\", eventlog.ErrOutcomeUnknown, r.err)",
+		new:     "r.err = nil",
 		pkg:     filelogPkg, run: "TestFailedSyncPoisonsTheLog",
 	},
 	{
@@ -226,14 +226,14 @@ var lines = []line{
 	},
 	{
 		promise: "an Idempotency-Key is known after a replay",
-		file:    actorPkg + "/grain.go",
+		file:    actorPkg + "/past.go",
 		old:     "if ev.Key != \"\" {",
 		new:     "if ev.Key != \"\" && false {",
 		pkg:     actorPkg, run: "TestKeyIsAppliedOnce",
 	},
 	{
 		promise: "a payload of a newer schema is refused, not skipped",
-		file:    actorPkg + "/grain.go",
+		file:    actorPkg + "/past.go",
 		old:     "if errors.Is(err, ErrNewerSchema) {",
 		new:     "if errors.Is(err, ErrNewerSchema) && false {",
 		pkg:     actorPkg, run: "TestPayloadOfANewerSchemaIsRefusedNotSkipped",
@@ -248,7 +248,7 @@ var lines = []line{
 	{
 		promise: "a snapshot of another log, or of more than the log has, is not used",
 		file:    filelogPkg + "/history.go",
-		old:     "return line[last.Bytes] == '\\n' && line32Of(line[:last.Bytes]) == last, nil",
+		old:     "return newline[0] == '\\n' && sum.Sum32() == last.CRC, nil",
 		new:     "return true, nil",
 		pkg:     filelogPkg, run: "TestSpoiledSnapshotsAreNotUsed",
 	},
@@ -269,8 +269,8 @@ var lines = []line{
 	{
 		promise: "a part that was sealed shows once, whatever a crash left",
 		file:    filelogPkg + "/history.go",
-		old:     "if err != nil || first == 0 || first >= last.Next {",
-		new:     "if err != nil || first >= 0 {",
+		old:     "first == 0 || first >= h.sealed[keep].Next) {",
+		new:     "first >= 0) {",
 		pkg:     filelogPkg, run: "TestSealedPartIsNotInForceBeforeTheFileIsCut",
 	},
 	{

@@ -70,7 +70,7 @@ func prove(ctx context.Context, only string, patience time.Duration) (unproved i
 	if err := w.green(ctx, chosen); err != nil {
 		return 0, err
 	}
-	fmt.Printf("\n%-68s  %-52s  %-64s  %s\n", "what it promises", "line", "what goes red without it", "time")
+	fmt.Printf("\n%-70s  %-30s  %7s  %s\n", "what it promises", "line", "time", "what goes red without it")
 	for _, l := range chosen {
 		start := time.Now()
 		got, err := w.without(ctx, l)
@@ -80,7 +80,7 @@ func prove(ctx context.Context, only string, patience time.Duration) (unproved i
 		if !got.red {
 			unproved++
 		}
-		fmt.Printf("%-68s  %-52s  %-64s  %4.1f s\n", l.promise, l.where(root), got.what, time.Since(start).Seconds())
+		fmt.Printf("%-70s  %-30s  %5.1f s  %s\n", l.promise, l.where(root), time.Since(start).Seconds(), got.what)
 	}
 	return unproved, nil
 }

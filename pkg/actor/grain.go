@@ -3,10 +3,10 @@ package actor
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +20,7 @@ import (
 func Props[S any](system *protoactor.ActorSystem, cfg Config[S]) *protoactor.Props {
 	cfg = cfg.withDefaults()
 	return protoactor.PropsFromProducer(
-		func() protoactor.Actor { return &grain[S]{cfg: &cfg} },
+		func() protoactor.Actor { return &grain[S]{past: past[S]{cfg: &cfg}} },
 		protoactor.WithMailbox(newMailbox(system, cfg.MaxQueued)),
 	)
 }
@@ -31,20 +31,16 @@ const typeNoChange = "NoChange"
 
 // grain is one activation. Receive owns all fields; flights are shared with the log, which decides them.
 type grain[S any] struct {
-	cfg   *Config[S]
-	id    string
+	past[S] // its state is nil until the log has been replayed
+
 	claim Claim
-	state *S
-	info  Info
-	keys  keyring
 	last  *flight      // the newest commit; nil before the first
 	queue atomic.Int64 // commits that are not decided
+	tail  uint64       // events behind the last snapshot
 
-	events uint64 // in the log, those not decided included
-	tail   uint64 // of them behind the last snapshot
-
-	waiting atomic.Int64 // bytes of the views in their answers
-	shared  []byte       // the view that those who ask now get, while commits are not decided
+	waiting   atomic.Int64 // bytes of the views in their answers
+	shared    []byte       // the view that those who ask now get, while commits are not decided
+	viewBytes int          // length of the last view that was made
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
@@ -189,7 +185,6 @@ func (g *grain[S]) replay(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("replay %s %s after version %d: %w", g.cfg.Kind, g.id, g.info.Version, err)
 		}
-		g.events++
 		g.tail++
 		if err := g.reapply(state, ev); err != nil {
 			return fmt.Errorf("replay %s %s, version %d: %w", g.cfg.Kind, g.id, ev.Version, err)
@@ -210,52 +205,9 @@ func (g *grain[S]) loader(state **S) func([]byte) error {
 			g.cfg.Logger.Warn("snapshot is not used", "kind", g.cfg.Kind, "id", g.id, "err", err)
 			return err
 		}
-		*state = s
+		*state, g.tail = s, 0
 		return nil
 	}
-}
-
-// reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
-// none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
-func (g *grain[S]) reapply(state *S, ev Event) error {
-	g.info.Version = ev.Version
-	if ev.Damaged {
-		g.info.Damaged = true
-		return nil
-	}
-	g.touch(ev.Time)
-	if ev.Key != "" {
-		g.keys.add(ev.Key, ev.Request)
-	}
-	if ev.Type == typeNoChange {
-		return nil
-	}
-	m, err := g.cfg.Replay.Decode(ev.Type, ev.Payload)
-	if errors.Is(err, ErrNewerSchema) {
-		return err
-	}
-	if err != nil {
-		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
-		g.info.Damaged = g.info.Damaged || !slices.Contains(g.cfg.Requests, ev.Type)
-	} else {
-		err = g.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
-	}
-	if err != nil && !errors.Is(err, NoChange) {
-		g.cfg.Observer.EventSkipped(g.cfg.Kind, g.id, ev, err)
-	}
-	return nil
-}
-
-// applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.
-func (g *grain[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
-			g.info.Damaged = true
-			err = fmt.Errorf("handler panicked: %v", r)
-		}
-	}()
-	return g.cfg.Replay.Apply(state, m, meta)
 }
 
 // errands returns what the present state wants other grains to do.
@@ -272,13 +224,6 @@ func (g *grain[S]) send(errands []Errand) {
 	}
 }
 
-func (g *grain[S]) touch(t time.Time) {
-	if g.info.Created.IsZero() {
-		g.info.Created = t
-	}
-	g.info.Updated = t
-}
-
 // now is the time for new events: in milliseconds, as the log keeps it, and never before the last event's.
 func (g *grain[S]) now() time.Time {
 	t := g.cfg.Now().UTC().Truncate(time.Millisecond)
@@ -288,13 +233,18 @@ func (g *grain[S]) now() time.Time {
 	return t
 }
 
-// eventID makes the id of a commit's nth event. The first one of a command with a key is made from the key, so that
-// the log itself knows a repeat (RFC 9562, version 8); the others are ordered by time (version 7).
-func eventID(key string, n int) uuid.UUID {
+// eventID makes the id of a commit's nth event, which is of the time at. The first one of a command with a key is made
+// from the key, so that the log itself knows a repeat (RFC 9562, version 8); the others are ordered by time (version 7).
+func eventID(key string, n int, at time.Time) (id uuid.UUID) {
 	if n == 0 && key != "" {
 		return uuid.NewHash(sha256.New(), keyNamespace, []byte(key), 8)
 	}
-	return uuid.Must(uuid.NewV7())
+	// 48 bits of milliseconds and 74 random ones. An id must not come twice, but it is no secret: crypto/rand, which
+	// uuid.NewV7 reads, takes ten times as long.
+	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16|rand.Uint64()>>48)
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+	return id
 }
 
 // keyNamespace is an arbitrary constant: ids that are made from keys must be the same for ever.

@@ -12,6 +12,12 @@ import (
 // proto.actor's own mailboxes drop the messages that stand behind a Stop: their senders wait until they time out,
 // without knowing whether they were heard. This one answers them with a dead letter, and so whatever comes
 // after the end: the sender knows that nothing was done and goes to the next activation.
+//
+// Nor do they save the switch to another goroutine, whose stack is new and grows with each request. A request to an
+// activation that is idle is handled here on the goroutine of whoever sends it, which waits for the answer anyway. It
+// handles that one message: what has come meanwhile is for a goroutine of the mailbox's own, so nobody is kept working
+// for others. Messages without a sender, which make, check and end activations, are never handled by who sends them:
+// it may hold locks.
 type mailbox struct {
 	system     *protoactor.ActorSystem
 	capacity   int
@@ -51,13 +57,33 @@ func (b *mailbox) PostUserMessage(message any) {
 		return
 	}
 	// Only what somebody waits for is bounded: the few messages that end an activation must get in.
-	if env, ok := message.(*protoactor.MessageEnvelope); ok && env.Sender != nil && len(b.user)-b.head >= b.capacity {
+	env, ok := message.(*protoactor.MessageEnvelope)
+	request := ok && env.Sender != nil
+	if request && len(b.user)-b.head >= b.capacity {
 		b.mu.Unlock()
 		b.system.Root.Send(env.Sender, &Reply{Refusal: Refuse(CodeUnavailable, "too many requests wait for their turn")})
 		return
 	}
+	if request && !b.running && !b.suspended { // so nothing waits
+		b.running = true
+		b.mu.Unlock()
+		b.handle(message, false)
+		b.runOn()
+		return
+	}
 	b.user = append(b.user, message)
 	b.schedule()
+}
+
+// runOn ends the work of one who is no goroutine of the mailbox: what waits by now is left to one.
+func (b *mailbox) runOn() {
+	b.mu.Lock()
+	more := len(b.sys) > 0 || b.head < len(b.user) && !b.suspended
+	b.running = more
+	b.mu.Unlock()
+	if more {
+		b.dispatcher.Schedule(b.run)
+	}
 }
 
 func (b *mailbox) PostSystemMessage(message any) {
@@ -85,13 +111,17 @@ func (b *mailbox) run() {
 		if !ok {
 			return
 		}
-		if !b.invoke(message, system) {
-			// The supervisor decides what becomes of the actor and tells it by a system message.
-			continue
-		}
-		if _, stop := message.(*protoactor.Stop); stop && system {
-			b.close()
-		}
+		b.handle(message, system)
+	}
+}
+
+// handle handles one message, and closes the mailbox when it was the last.
+func (b *mailbox) handle(message any, system bool) {
+	if !b.invoke(message, system) {
+		return // the supervisor decides what becomes of the actor and tells it by a system message
+	}
+	if _, stop := message.(*protoactor.Stop); stop && system {
+		b.close()
 	}
 }
 

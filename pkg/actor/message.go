@@ -51,6 +51,8 @@ type Reply struct {
 	Outcomes []Outcome
 	// Replayed is true when the command's key had been applied before, and nothing was applied now.
 	Replayed bool
+
+	buffer *[]byte // what View is to be kept in by Release; nil if others may have View, too
 }
 
 // Outcome tells what became of a step.

@@ -55,30 +55,37 @@ var errOtherSnapshot = errors.New("snapshot has another layout or version")
 
 // takeSnapshot hands the present state to the log, if the last one is too long ago.
 func (g *grain[S]) takeSnapshot() {
-	if !g.snapshotDue() {
-		return
+	if g.snapshotDue() {
+		g.claim.Snapshot(g.info.Version, g.snapshot(g.state))
+		g.tail = 0
 	}
-	keys := g.keys.ids.Bytes()
+}
+
+// snapshot returns the snapshot of what the events have made, which state is.
+func (p *past[S]) snapshot(state *S) []byte {
+	keys := p.keys.ids.Bytes()
 	data := make([]byte, 0, snapshotHead+len(keys)+1024)
 	data = append(data, snapshotLayout)
-	data = binary.LittleEndian.AppendUint32(data, g.cfg.Snapshots.Version)
+	data = binary.LittleEndian.AppendUint32(data, p.cfg.Snapshots.Version)
 	damaged := byte(0)
-	if g.info.Damaged {
+	if p.info.Damaged {
 		damaged = 1
 	}
 	data = append(data, damaged)
-	for _, n := range [...]uint64{g.info.Version, g.events, uint64(g.info.Created.UnixMilli()), uint64(g.info.Updated.UnixMilli()), uint64(len(keys))} {
+	for _, n := range [...]uint64{p.info.Version, p.events, uint64(p.info.Created.UnixMilli()), uint64(p.info.Updated.UnixMilli()), uint64(len(keys))} {
 		data = binary.LittleEndian.AppendUint64(data, n)
 	}
 	data = append(data, keys...)
-	g.claim.Snapshot(g.info.Version, g.cfg.Snapshots.Encode(data, g.state))
-	g.tail = 0
+	return p.cfg.Snapshots.Encode(data, state)
 }
 
-// load makes a snapshot the state. The grain is unchanged after an error.
-func (g *grain[S]) load(data []byte) (state *S, err error) {
-	if len(data) < snapshotHead || data[0] != snapshotLayout || binary.LittleEndian.Uint32(data[1:]) != g.cfg.Snapshots.Version {
+// load returns the state of a snapshot, and takes over what else it knows. Nothing is changed after an error.
+func (p *past[S]) load(data []byte) (state *S, err error) {
+	switch {
+	case len(data) > 0 && data[0] != snapshotLayout, len(data) >= snapshotHead && binary.LittleEndian.Uint32(data[1:]) != p.cfg.Snapshots.Version:
 		return nil, errOtherSnapshot
+	case len(data) < snapshotHead:
+		return nil, fmt.Errorf("snapshot has %d bytes", len(data))
 	}
 	var n [5]uint64
 	for i := range n {
@@ -94,16 +101,16 @@ func (g *grain[S]) load(data []byte) (state *S, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil { // as a handler that panics: the log is there
-			g.cfg.Observer.Panicked(g.cfg.Kind, g.id, r)
+			p.cfg.Observer.Panicked(p.cfg.Kind, p.id, r)
 			err = fmt.Errorf("decode snapshot: panic: %v", r)
 		}
 	}()
-	if state, err = g.cfg.Snapshots.Decode(rest[n[4]:]); err != nil {
+	if state, err = p.cfg.Snapshots.Decode(rest[n[4]:]); err != nil {
 		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
-	g.info = Info{ID: g.id, Version: n[0], Damaged: data[5] != 0,
+	p.info = Info{ID: p.id, Version: n[0], Damaged: data[5] != 0,
 		Created: time.UnixMilli(int64(n[2])).UTC(), Updated: time.UnixMilli(int64(n[3])).UTC()}
-	g.events, g.tail = n[1], 0
-	g.keys = keyring{keys}
+	p.events = n[1]
+	p.keys = keyring{keys}
 	return state, nil
 }

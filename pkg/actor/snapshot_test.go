@@ -219,6 +219,16 @@ func TestSnapshotAndTailMakeTheSameStateAsTheWholeLog(t *testing.T) {
 				rt.Fatalf("key %d: got %+v, want %+v", i, got, want)
 			}
 		}
+		replay, done := newReplay("a"), 0
+		for i, s := range h.log.saved["a"] {
+			for _, ev := range h.log.events("a")[done:s.events] {
+				replay.Apply(ev)
+			}
+			done = s.events
+			if diff, err := replay.Compare(s.data); diff != "" || err != nil {
+				rt.Fatalf("snapshot %d after %d events: %s, %v; want it to be what a replay gives", i, s.events, diff, err)
+			}
+		}
 	})
 }
 

@@ -24,12 +24,20 @@ func (g *grain[S]) answer(q *Query) *Reply {
 func (g *grain[S]) view() []byte {
 	if g.queue.Load() == 0 {
 		g.shared = nil
-		return g.cfg.View(nil, g.state, g.info)
+		return g.render()
 	}
 	if g.shared == nil {
-		g.shared = g.cfg.View(nil, g.state, g.info)
+		g.shared = g.render()
 	}
 	return g.shared
+}
+
+// render makes a view of the state that nobody else has. It is about as long as the last one: a slice that grows on the
+// way there is copied several times.
+func (g *grain[S]) render() []byte {
+	view := g.cfg.View(make([]byte, 0, g.viewBytes+g.viewBytes/8), g.state, g.info)
+	g.viewBytes = len(view)
+	return view
 }
 
 // maxWaitingBytes bounds the answers of one activation that wait for the disk: a large cart has large answers.
@@ -135,7 +143,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 			if state == g.state {
 				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 			}
-			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now}
+			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
 			if out, changed := g.step(state, m, &ev); changed {
 				batch = append(batch, ev)
 			} else if out.Refusal != nil {
@@ -146,7 +154,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
-		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch)), Time: now}
+		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
 		out, changed := g.step(state, step.Mutation, &ev)
 		reply.Outcomes = append(reply.Outcomes, out)
 		switch {
@@ -171,7 +179,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	if len(batch) == 0 && cmd.Key != "" {
-		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0), Time: now, Type: typeNoChange, Payload: []byte("{}")})
+		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now, Type: typeNoChange, Payload: []byte("{}")})
 	}
 	if cmd.Key != "" {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
@@ -186,10 +194,13 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
-		reply.View = g.cfg.View(nil, g.state, g.info)
+		g.renderFor(reply)
 	}
 	return batch, reply
 }
+
+// payloadBytes is room for what most mutations encode to.
+const payloadBytes = 256
 
 // step applies one mutation and completes ev; changed is false when there is nothing to store.
 func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed bool) {
@@ -198,7 +209,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
 	}
 	// Encoded first: what cannot be stored must not be applied.
-	payload, err := g.cfg.Encode(nil, m)
+	payload, err := g.cfg.Encode(make([]byte, 0, payloadBytes), m)
 	if err != nil {
 		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/bits"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/idmap"
@@ -152,7 +153,7 @@ func (a *activation) replay(ctx context.Context, load func([]byte) error, yield 
 		if err != nil {
 			err = fmt.Errorf("replay %s: %w", a.s.id, err)
 		} else if ev.ID != uuid.Nil {
-			a.know(&ev, ev.Position)
+			know(&a.ids, &ev, ev.Position)
 		}
 		return yield(ev, err)
 	})
@@ -169,22 +170,18 @@ func (l *Log) sealedDamage(path string, offset int64, err error) {
 	l.opts.Logger.Error("event log is damaged: a sealed part cannot be read in whole", "file", path, "offset", offset, "error", err)
 }
 
-func (a *activation) know(ev *eventlog.Event, place uint64) {
-	a.ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
+func know(ids *idmap.Map[known], ev *eventlog.Event, place uint64) {
+	ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
 }
 
 // contentSum tells whether two events with one id are the same. Snapshots hold it: it is the same for ever. It keeps
 // mistakes apart and not attacks: who can choose ids and payloads harms a cart of their own.
 func contentSum(ev *eventlog.Event) uint64 {
-	var d xxhash.Digest
-	d.Reset()
-	zero := [1]byte{} // neither names nor types hold one that would matter: a payload begins with a brace
-	d.WriteString(ev.Branch)
-	d.Write(zero[:])
-	d.WriteString(ev.Type)
-	d.Write(zero[:])
-	d.Write(ev.Payload)
-	return d.Sum64()
+	name := xxhash.Sum64String(ev.Type)
+	if ev.Branch != "" {
+		name = bits.RotateLeft64(name, 1) ^ xxhash.Sum64String(ev.Branch)
+	}
+	return bits.RotateLeft64(name, 1) ^ xxhash.Sum64(ev.Payload)
 }
 
 func (a *activation) head(branch string) uint64 {

@@ -21,7 +21,7 @@ func (a *activation) Append(c eventlog.Commit, decided func(eventlog.Receipt, er
 
 // submit queues the commit, or its refusal. told is true when the item is decided already.
 func (a *activation) submit(c *eventlog.Commit, decided func(eventlog.Receipt, error)) (it item, told bool) {
-	it = item{decided: decided, at: time.Now()}
+	it = item{decided: decided, at: time.Since(a.log.opened)}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (a *activation) encode(c *eventlog.Commit, it *item) error {
 	for i := range c.Events {
 		ev := c.Events[i]
 		ev.Branch, ev.Version = c.Branch, c.Want+1+uint64(i)
-		a.know(&ev, queuedPlace|a.queued)
+		know(&a.ids, &ev, queuedPlace|a.queued)
 		a.queued++
 	}
 	version := c.Want + uint64(len(c.Events))

@@ -1,18 +1,27 @@
 package filelog
 
 import (
-	"container/list"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"cartd/internal/eventlog"
-	"cartd/internal/eventlog/filelog/vfs"
 )
 
-// maxBehindBytes bounds the lines that are in the journal and not yet in their streams' files. The committer waits
-// while there are more.
-const maxBehindBytes = 64 << 20
+const (
+	// maxBehindBytes bounds the lines that are in the journal and not yet in their streams' files. The committer
+	// waits while there are more.
+	maxBehindBytes = 64 << 20
+	// someBehindBytes is from when on nothing is kept back: what has waited longest is written first.
+	someBehindBytes = 16 << 20
+	// fullBytes is how much a stream has behind when that is worth a write of its own.
+	fullBytes = 16 << 10
+	// behindDelay is how long less than that is kept back, twice as long at most: a cart that is busy gets several
+	// lines with one write. A write of one line takes as long as a commit takes of the processor otherwise.
+	behindDelay = 100 * time.Millisecond
+)
 
 // maxSegments bounds the journal, and with it the time that a start takes. The committer waits for the checkpoint
 // while there are more segments.
@@ -23,11 +32,40 @@ const behindWriters = 2
 
 // behind is what waits to be written to the streams' files.
 type behind struct {
-	mu     sync.Mutex // guards the following
-	work   sync.Cond  // on mu: any of them has changed
-	queue  []*stream  // each once, with a reference
+	mu     sync.Mutex      // guards the following
+	work   sync.Cond       // on mu, for those who write: there is work, or closed has changed
+	room   sync.Cond       // on mu, for the committer: bytes or the journal have become less, or the log has failed
+	timer  *time.Timer     // of work: the first in queue is due
+	full   []*stream       // each once, with a reference: they have fullBytes
+	queue  []waiting       // each stream once, with a reference, oldest first
+	inHand map[*stream]int // taken and being written, by how many
 	bytes  int
 	closed bool
+}
+
+// waiting is a stream that is behind since some time.
+type waiting struct {
+	s     *stream
+	since time.Time
+}
+
+func (b *behind) init() {
+	b.work.L, b.room.L = &b.mu, &b.mu
+	b.inHand = make(map[*stream]int)
+	b.timer = time.AfterFunc(behindDelay, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.work.Signal()
+	})
+	b.timer.Stop()
+}
+
+func (b *behind) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.timer.Stop()
+	b.work.Broadcast()
 }
 
 func (l *Log) addBehind(n int) {
@@ -35,7 +73,7 @@ func (l *Log) addBehind(n int) {
 	defer l.behind.mu.Unlock()
 	l.behind.bytes += n
 	l.metrics.BehindBytes.Set(float64(l.behind.bytes))
-	l.behind.work.Broadcast()
+	l.behind.room.Signal()
 }
 
 // waitBehind waits until there is room for more that is behind, in memory and in the journal. A log that has failed writes no more frames.
@@ -43,42 +81,139 @@ func (l *Log) waitBehind() {
 	l.behind.mu.Lock()
 	defer l.behind.mu.Unlock()
 	for (l.behind.bytes > maxBehindBytes || l.journal.Segments() > maxSegments) && l.Cause() == nil {
-		l.behind.work.Wait()
+		l.behind.room.Wait()
 	}
 }
 
-func (l *Log) scheduleBehind(s *stream) {
-	l.behind.mu.Lock()
-	defer l.behind.mu.Unlock()
-	if s.waits {
-		return
+// scheduleBehind queues the streams of a frame, whose lines are behind now.
+func (l *Log) scheduleBehind(shares []share) {
+	b := &l.behind
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wake := len(b.queue) == 0 || b.bytes > someBehindBytes
+	for i := range shares {
+		s := shares[i].s
+		if len(shares[i].b.ends) == 0 {
+			continue
+		}
+		if shares[i].full && !s.full {
+			s.reference()
+			s.full = true
+			b.full = append(b.full, s)
+			wake = true
+		}
+		if !s.waits {
+			s.reference()
+			s.waits = true
+			b.queue = append(b.queue, waiting{s, now})
+		}
 	}
-	l.reference(s)
-	s.waits = true
-	l.behind.queue = append(l.behind.queue, s)
-	l.behind.work.Broadcast()
+	if wake {
+		b.work.Signal()
+	}
+}
+
+// idle reports whether nothing waits to be written.
+func (b *behind) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) == 0
+}
+
+// next waits for a stream that is to be written, and takes it; nil when Close has ended that and none are left.
+func (b *behind) next() *stream {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		now := time.Now()
+		s, wait := b.take(now)
+		switch {
+		case s != nil:
+			b.inHand[s]++
+			if b.closed || len(b.full) > 0 || b.bytes > someBehindBytes {
+				b.work.Signal() // enough for another one
+			}
+			return s
+		case wait > 0:
+			b.timer.Reset(wait)
+		case b.closed:
+			return nil
+		}
+		b.work.Wait()
+	}
+}
+
+// written says that what next has returned was written.
+func (b *behind) written(s *stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inHand[s]--; b.inHand[s] == 0 {
+		delete(b.inHand, s)
+	}
+}
+
+// take takes a stream that is to be written now. Without one it returns how long the first in queue has to wait; 0
+// when there is none. mu is held.
+func (b *behind) take(now time.Time) (s *stream, wait time.Duration) {
+	if last := len(b.full) - 1; last >= 0 {
+		s, b.full[last] = b.full[last], nil
+		b.full = b.full[:last]
+		s.full, s.written = false, now
+		return s, 0
+	}
+	for len(b.queue) > 0 {
+		first := b.queue[0]
+		hurry := b.closed || b.bytes > someBehindBytes
+		if wait := behindDelay - now.Sub(first.since); wait > 0 && !hurry {
+			return nil, wait
+		}
+		b.queue[0] = waiting{}
+		b.queue = b.queue[1:]
+		if first.s.written.After(first.since) && !hurry { // it was full meanwhile: what it has now is younger
+			b.queue = append(b.queue, waiting{first.s, first.s.written})
+			continue
+		}
+		first.s.waits = false
+		return first.s, 0
+	}
+	return nil, 0
 }
 
 // writeBehind writes lines to the streams' files until Close has ended it and none are left.
 func (l *Log) writeBehind() {
-	b := &l.behind
 	for {
-		b.mu.Lock()
-		for len(b.queue) == 0 && !b.closed {
-			b.work.Wait()
-		}
-		if len(b.queue) == 0 {
-			b.mu.Unlock()
+		s := l.behind.next()
+		if s == nil {
 			return
 		}
-		s := b.queue[0]
-		b.queue[0] = nil
-		b.queue = b.queue[1:]
-		s.waits = false
-		b.mu.Unlock()
 		_ = l.flush(s) // who needs the file asks again; the log has failed
+		l.behind.written(s)
 		l.release(s)
 	}
+}
+
+// flushBehind returns when the streams' files have all events up to the position that l.published had before the call.
+// Appends go on meanwhile, and wait for nothing but the file that is being written, if it is theirs.
+func (l *Log) flushBehind() error {
+	b := &l.behind
+	b.mu.Lock()
+	streams := slices.AppendSeq(slices.Clone(b.full), maps.Keys(b.inHand))
+	for _, w := range b.queue {
+		streams = append(streams, w.s)
+	}
+	for _, s := range streams {
+		s.reference()
+	}
+	b.mu.Unlock()
+	var errs error
+	for _, s := range streams {
+		if errs == nil {
+			errs = l.flush(s)
+		}
+		l.release(s)
+	}
+	return errs
 }
 
 // flush writes what is behind for s to its file. After a failure the file is never written again, and the log has
@@ -105,9 +240,10 @@ func (l *Log) flushLocked(s *stream) error {
 	err := l.writeLines(s, buf, at)
 	l.space.give(takes)
 	l.addBehind(-len(buf))
+	freeLines(buf)
 	if err != nil {
 		s.broken = err
-		l.reference(s) // for good: a new entry would take the file for whole
+		s.reference() // for good: a new entry would take the file for whole
 		l.fail(err)
 		return fmt.Errorf("%w: %w", eventlog.ErrFailed, err)
 	}
@@ -121,107 +257,4 @@ func (l *Log) writeLines(s *stream, buf []byte, at int64) error {
 	}
 	_, err = f.WriteAt(buf, at)
 	return err
-}
-
-// writable returns the stream's file, open for writing, and made if fresh is set. It stays open until it is one of
-// those that were not used for longest. s.wmu is held.
-func (l *Log) writable(s *stream, fresh bool) (vfs.File, error) {
-	if s.file != nil {
-		l.files.touch(s)
-		return s.file, nil
-	}
-	var err error
-	if fresh {
-		if err = l.makeDir(s.dir); err != nil {
-			return nil, err
-		}
-		s.fresh = true
-		s.file, err = l.fs.Create(s.path)
-	} else {
-		s.file, err = l.fs.OpenWrite(s.path)
-	}
-	if err != nil {
-		s.file = nil
-		return nil, err
-	}
-	l.reference(s) // of the open file
-	return s.file, l.trim(l.files.add(s))
-}
-
-// trim closes files until as many are open as may be. Those in use are passed over.
-func (l *Log) trim(over bool) error {
-	for over {
-		var victim *stream
-		victim, over = l.files.evict()
-		if victim == nil {
-			return nil
-		}
-		f := victim.file
-		victim.file = nil
-		victim.wmu.Unlock()
-		l.release(victim)
-		if err := f.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// openFiles are the streams whose files are open for writing, the one used last in front.
-type openFiles struct {
-	most int
-
-	mu   sync.Mutex // guards the following
-	list list.List
-	at   map[*stream]*list.Element
-}
-
-func (o *openFiles) touch(s *stream) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.list.MoveToFront(o.at[s])
-}
-
-// add reports whether there are too many now.
-func (o *openFiles) add(s *stream) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.at[s] = o.list.PushFront(s)
-	return o.list.Len() > o.most
-}
-
-// evict takes a stream out, with its wmu held; nil when all of them are in use.
-func (o *openFiles) evict() (s *stream, more bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for e := o.list.Back(); e != nil; e = e.Prev() {
-		s := e.Value.(*stream)
-		if s.wmu.TryLock() {
-			o.list.Remove(e)
-			delete(o.at, s)
-			return s, o.list.Len() > o.most
-		}
-	}
-	return nil, false
-}
-
-func (o *openFiles) len() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.list.Len()
-}
-
-// closeFiles closes all files when nobody uses them any more.
-func (l *Log) closeFiles() error {
-	var errs []error
-	for {
-		s, _ := l.files.evict()
-		if s == nil {
-			return errors.Join(errs...)
-		}
-		errs = append(errs, s.file.Close())
-		s.file = nil
-		s.wmu.Unlock()
-		l.release(s)
-	}
 }

@@ -3,7 +3,7 @@ package filelog
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
+	"runtime"
 	"testing"
 
 	"cartd/internal/eventlog"
@@ -23,41 +23,15 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchmarkAppend(b *testing.B, writers int, d Durability) {
-	l := mustOpen(b, b.TempDir(), Options{Durability: d, SegmentBytes: 16 << 20})
-	acts := make([]eventlog.Activation, writers)
-	for i := range acts {
-		acts[i] = logtest.Activate(b, l, logtest.Stream(b, fmt.Sprintf("c%d", i)))
-		defer acts[i].Release()
-	}
-	ev := logtest.Event(1)
+	own := newOwnLog(b, writers, Options{Durability: d, SegmentBytes: 16 << 20})
 	b.ReportAllocs()
 	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i, act := range acts {
-		n := b.N / writers
-		if i < b.N%writers {
-			n++
-		}
-		wg.Go(func() {
-			done := make(chan error, 1)
-			decided := func(_ eventlog.Receipt, err error) { done <- err }
-			evs := []eventlog.Event{ev}
-			for v := range n {
-				evs[0].ID = logtest.Event(1).ID
-				act.Append(eventlog.Commit{Want: uint64(v), Events: evs}, decided)
-				if err := <-done; err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
+	own.append(b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkReplay is activation and replay of 10,000 events from the page cache; decode=json is encoding/json on the
-// same lines, to compare with.
+// BenchmarkReplay is activation and replay of 10,000 events from the page cache, without a snapshot, beside
+// encoding/json decoding the same lines into a plain struct.
 func BenchmarkReplay(b *testing.B) {
 	const events = 10_000
 	id := logtest.Stream(b, "c1")
@@ -67,19 +41,11 @@ func BenchmarkReplay(b *testing.B) {
 	logtest.MustAppend(b, act, 0, logtest.Events(events)...)
 	act.Release()
 	logtest.ReadAll(b, l, id) // the file is written behind the answer
-	content := mustRead(b, logPath(dir, id))
-	b.Run("events=10000/decode=own", func(b *testing.B) {
-		b.SetBytes(int64(len(content)))
-		b.ReportAllocs()
-		for b.Loop() {
-			logtest.Activate(b, l, id).Release()
-		}
-	})
-	b.Run("events=10000/decode=json", func(b *testing.B) {
-		b.SetBytes(int64(len(content)))
-		b.ReportAllocs()
-		for b.Loop() {
-			for _, line := range lines(content) {
+	content := lines(mustRead(b, logPath(dir, id)))
+	race(b,
+		lane{"log", events, nil, func() { logtest.Activate(b, l, id).Release() }},
+		lane{"json", events, nil, func() {
+			for _, line := range content {
 				var ev struct {
 					V, Seq, Epoch uint64
 					ID, Ts, Type  string
@@ -92,6 +58,49 @@ func BenchmarkReplay(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-		}
-	})
+		}})
+}
+
+// BenchmarkIdleCarts is the memory of carts that nobody asks for: of those that are still active, and of those that
+// are released and checkpointed.
+func BenchmarkIdleCarts(b *testing.B) {
+	const carts = 20_000
+	for _, events := range []int{1, 20} {
+		b.Run(fmt.Sprintf("carts=%d/events=%d", carts, events), func(b *testing.B) {
+			for b.Loop() {
+				l := mustOpen(b, b.TempDir(), Options{Durability: SyncNever, SegmentBytes: 16 << 20})
+				acts := make([]eventlog.Activation, carts)
+				ids := make([]eventlog.StreamID, carts)
+				for i := range ids {
+					ids[i] = cartID(b, i)
+				}
+				empty := heap()
+				for i := range acts {
+					acts[i] = logtest.Activate(b, l, ids[i])
+					logtest.MustAppend(b, acts[i], 0, logtest.Events(events)...)
+				}
+				if err := l.checkpoint(); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric((heap()-empty)/carts, "B/active")
+				for _, act := range acts {
+					act.Release()
+				}
+				clear(acts)
+				b.ReportMetric((heap()-empty)/carts, "B/released")
+				mustClose(b, l)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// heap returns the bytes in use, when what pools hold is collected as well.
+func heap() float64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }

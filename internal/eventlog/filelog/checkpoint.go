@@ -14,9 +14,13 @@ import (
 // checkpointSyncs is how many files a checkpoint syncs at once: beyond, the disk gains nothing.
 const checkpointSyncs = 16
 
+// maxDirty is how many streams are written before a checkpoint is made: they are in memory until then.
+const maxDirty = 1 << 16
+
 // checkpoints know what the streams' files lack of the journal.
 type checkpoints struct {
-	kick chan struct{} // capacity 1: asks for a checkpoint; when it is full one is due anyway
+	kick    chan struct{} // capacity 1: asks for a checkpoint; when it is full one is due anyway
+	running sync.Mutex    // held while one is made
 
 	mu    sync.Mutex // guards the following
 	dirty []*stream  // written since the last checkpoint, each once, with a reference
@@ -34,9 +38,12 @@ func (l *Log) markDirty(shares []share) {
 	for i := range shares {
 		if s := shares[i].s; len(shares[i].b.ends) > 0 && !s.dirty {
 			s.dirty = true
-			l.reference(s)
+			s.reference()
 			c.dirty = append(c.dirty, s)
 		}
+	}
+	if len(c.dirty) > maxDirty {
+		l.kickCheckpoint()
 	}
 }
 
@@ -73,10 +80,12 @@ func (l *Log) checkpointer() {
 }
 
 // checkpoint brings the streams' files to stable storage, records that, and lets go of the segments which nobody
-// needs any more. One runs at a time.
+// needs any more.
 func (l *Log) checkpoint() error {
-	start := time.Now()
 	c := &l.checkpoints
+	c.running.Lock()
+	defer c.running.Unlock()
+	start := time.Now()
 	c.mu.Lock()
 	state, dirty := c.state, c.dirty
 	c.dirty = nil

@@ -3,6 +3,7 @@ package filelog
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"cartd/internal/eventlog"
@@ -18,6 +19,7 @@ type share struct {
 	b        *batch
 	from, to int    // of its lines in the frame
 	first    uint64 // position of its first event
+	full     bool   // the stream has enough behind for a write of its own
 }
 
 // schedule puts the stream on the ready list unless it is there, or being written. It returns ErrClosed or
@@ -32,7 +34,7 @@ func (l *Log) schedule(s *stream) error {
 	if err := l.unusableLocked(); err != nil {
 		return err
 	}
-	l.reference(s)
+	s.reference()
 	s.scheduled = true
 	l.ready = append(l.ready, s)
 	l.work.Signal()
@@ -52,12 +54,20 @@ func (l *Log) take(into []*stream) []*stream {
 	return into
 }
 
+// round is one frame and those who wait for it.
+type round struct {
+	frame   journal.Builder
+	shares  []share
+	err     error           // why nothing is appended, or nobody knows
+	unknown bool            // what is there
+	took    []time.Duration // by each append that is answered
+}
+
 // committer writes what is queued, frame by frame, until Close. It alone writes to the journal.
 func (l *Log) committer() {
 	var (
 		streams []*stream
-		shares  []share
-		frame   journal.Builder
+		r       round
 	)
 	for {
 		if streams = l.take(streams); len(streams) == 0 {
@@ -65,12 +75,30 @@ func (l *Log) committer() {
 		}
 		for rest := streams; len(rest) > 0; {
 			l.waitBehind()
-			frame.Reset(2 * frameBytes)
-			shares, rest = l.fill(&frame, shares[:0], rest)
-			l.commit(&frame, shares)
-			clear(shares) // lets go of the batches
+			r.frame.Reset(2 * frameBytes)
+			r.shares, rest = l.fill(&r.frame, r.shares[:0], rest)
+			l.commit(&r)
+			clear(r.shares) // lets go of the batches
 		}
 		clear(streams)
+		l.linger()
+	}
+}
+
+// linger lets those who were answered come back, so that one frame takes them all: without it they are on their way
+// while the next frame is written, and two halves take turns for ever, with a sync each. It gives the processor to
+// others as long as that brings appends, for half of the time that the last sync took at most.
+func (l *Log) linger() {
+	last, start := 0, time.Now()
+	for {
+		runtime.Gosched()
+		l.qmu.Lock()
+		now := len(l.ready)
+		l.qmu.Unlock()
+		if now == last || time.Since(start) > l.synced/2 {
+			return
+		}
+		last = now
 	}
 }
 
@@ -112,58 +140,56 @@ func (l *Log) fill(frame *journal.Builder, shares []share, streams []*stream) ([
 	return shares, nil
 }
 
-// commit writes the frame, makes its events visible and tells the outcome.
-func (l *Log) commit(frame *journal.Builder, shares []share) {
-	err := l.Cause()
-	written := false
-	if err == nil && frame.Count > 0 {
-		var rotated bool
-		rotated, err = l.journal.Append(frame)
+// commit writes the round's frame, if anything is in it, makes its events visible and tells the outcome.
+func (l *Log) commit(r *round) {
+	rotated := false
+	r.err, r.unknown = nil, false
+	if cause := l.Cause(); cause != nil {
+		r.err = fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
+	} else if r.frame.Count > 0 {
+		rotated, r.err = l.journal.Append(&r.frame)
 		switch {
-		case errors.Is(err, journal.ErrNoRoom) && l.Cause() == nil: // Close has ended the wait for room
-			err = eventlog.ErrClosed
-		case err != nil:
-			written = true
-			l.fail(err)
-			err = fmt.Errorf("%w: %w", eventlog.ErrOutcomeUnknown, err)
+		case errors.Is(r.err, journal.ErrNoRoom) && l.Cause() == nil: // Close has ended the wait for room
+			r.err = eventlog.ErrClosed
+		case r.err != nil:
+			r.unknown = true
+			l.fail(r.err)
+			r.err = fmt.Errorf("%w: %w", eventlog.ErrOutcomeUnknown, r.err)
 		}
-		if rotated {
-			l.kickCheckpoint()
+	}
+	if r.err == nil && r.frame.Count > 0 {
+		l.publish(r)
+		if !l.flushFew(r.shares) {
+			l.scheduleBehind(r.shares)
 		}
-	} else if err != nil {
-		err = fmt.Errorf("%w: %w", eventlog.ErrFailed, err)
+		l.published.Store(l.journal.State().Position)
 	}
-	if err == nil && frame.Count > 0 {
-		l.publish(frame, shares)
-		l.flushFew(shares)
+	if rotated && l.journal.Segments() > l.opts.CheckpointSegments {
+		l.kickCheckpoint() // now that the streams of all frames before are known to be dirty
 	}
-	for i := range shares {
-		sh := &shares[i]
-		if err != nil {
-			l.space.give(sh.b.takes)
-		}
-		l.tell(sh, err)
-		l.finish(sh, written)
-	}
+	l.tell(r)
 }
 
 // publish makes the events of a frame that is on stable storage visible: they are behind, to be written to their
 // streams' files.
-func (l *Log) publish(frame *journal.Builder, shares []share) {
-	m := l.metrics
-	made := 0
+func (l *Log) publish(r *round) {
+	m, frame, shares := l.metrics, &r.frame, r.shares
+	made, bytes := 0, 0
+	for i := range shares {
+		bytes += shares[i].to - shares[i].from
+	}
+	l.addBehind(bytes) // before anybody can write them
 	for i := range shares {
 		sh := &shares[i]
 		if len(sh.b.ends) == 0 {
 			continue
 		}
 		s := sh.s
-		size := sh.to - sh.from
-		l.addBehind(size)
 		s.mu.Lock()
-		s.behind = append(s.behind, frame.Buf[sh.from:sh.to]...)
+		s.behind = appendLines(s.behind, frame.Buf[sh.from:sh.to])
+		sh.full = len(s.behind) >= fullBytes
 		s.behindTakes += sh.b.takes
-		s.end += int64(size)
+		s.end += int64(sh.to - sh.from)
 		if !s.exists {
 			s.exists = true
 			made++
@@ -172,15 +198,10 @@ func (l *Log) publish(frame *journal.Builder, shares []share) {
 			sh.b.owner.positions = append(sh.b.owner.positions, sh.first+uint64(j))
 		}
 		s.mu.Unlock()
-		m.BytesWritten.Add(float64(size))
 	}
 	l.markDirty(shares)
-	for i := range shares {
-		if len(shares[i].b.ends) > 0 {
-			l.scheduleBehind(shares[i].s)
-		}
-	}
 	m.Appends.Add(float64(frame.Count))
+	m.BytesWritten.Add(float64(bytes))
 	m.FilesExisting.Add(float64(made))
 	m.LastAppend.Set(float64(l.opts.Now().UnixMilli()) / 1000)
 	m.Frames.Inc()
@@ -191,23 +212,51 @@ func (l *Log) publish(frame *journal.Builder, shares []share) {
 // fewStreams is how many files are written before their appends are answered, and not behind.
 const fewStreams = 4
 
-// flushFew writes the lines of a frame of few streams to their files at once: when there is little to do, whoever was
-// answered and looks into the file finds what was answered. A file that is in use is left to the write behind.
-func (l *Log) flushFew(shares []share) {
-	if len(shares) > fewStreams {
-		return
+// flushFew writes the lines of a frame of few streams to their files at once, when nothing else is behind: whoever was
+// answered and looks into the file finds what was answered. It reports whether that is done. A file that is in use is
+// left to the write behind, and so are all when there is more to do.
+func (l *Log) flushFew(shares []share) bool {
+	if len(shares) > fewStreams || !l.behind.idle() {
+		return false
 	}
+	done := true
 	for i := range shares {
-		if s := shares[i].s; len(shares[i].b.ends) > 0 && s.wmu.TryLock() {
+		if len(shares[i].b.ends) == 0 {
+			continue
+		}
+		if s := shares[i].s; s.wmu.TryLock() {
 			_ = l.flushLocked(s) // the events are in the journal; the log has failed
 			s.wmu.Unlock()
+		} else {
+			done = false
 		}
+	}
+	return done
+}
+
+// tell answers the appends of the round, those of a stream in order, and lets go of what they took.
+func (l *Log) tell(r *round) {
+	now := time.Since(l.opened)
+	r.took = r.took[:0]
+	for i := range r.shares {
+		sh := &r.shares[i]
+		if r.err != nil {
+			l.space.give(sh.b.takes)
+		}
+		for j := range sh.b.items {
+			if it := &sh.b.items[j]; r.err == nil && it.err == nil && it.snap == nil {
+				r.took = append(r.took, now-it.at)
+			}
+		}
+		l.tellShare(sh, r.err)
+		l.finish(sh, r.unknown)
+	}
+	for _, d := range r.took { // nobody waits for this
+		l.metrics.AppendDuration.Observe(d.Seconds())
 	}
 }
 
-// tell answers the appends of the share in order.
-func (l *Log) tell(sh *share, err error) {
-	now := time.Now()
+func (l *Log) tellShare(sh *share, err error) {
 	next := sh.first
 	if err != nil {
 		err = fmt.Errorf("append to %s: %w", sh.s.id, err)
@@ -237,7 +286,6 @@ func (l *Log) tell(sh *share, err error) {
 			it.receipt.Position = it.act.position(it.place)
 			sh.s.mu.Unlock()
 		}
-		l.metrics.AppendDuration.Observe(now.Sub(it.at).Seconds())
 		it.decided(it.receipt, nil)
 	}
 }
@@ -259,7 +307,7 @@ func (l *Log) finish(sh *share, unknown bool) {
 	}
 	s.mu.Unlock()
 	if unknown {
-		l.reference(s) // for good: a new entry would take what was written for decided
+		s.reference() // for good: a new entry would take what was written for decided
 	}
 	if !more {
 		l.release(s)

@@ -73,7 +73,7 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 	ids := sentIDs()
 	c := &crasher{acked: make([]atomic.Int64, crashStreams), rnd: rand.New(rand.NewPCG(1, 2))}
 	c.fs = crashfs.New(c.hook)
-	l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, OpenFiles: 2})
+	l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1, OpenFiles: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 		if n%25 == 0 { // and once more, at each call of the recovery
 			again := &crasher{rnd: c.rnd}
 			again.fs = image.fs.Crash(again.hook, func() bool { return false }, func(n int) int { return n })
-			l, err := Open("data", Options{FS: again.fs, SegmentBytes: 4 << 10})
+			l, err := Open("data", Options{FS: again.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1})
 			if err != nil {
 				t.Fatalf("%s: open: %v", image.how, err)
 			}
@@ -123,7 +123,7 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 
 func checkCrash(t *testing.T, image crashed, ids [][]uuid.UUID) {
 	t.Helper()
-	l, err := Open("data", Options{FS: image.fs, SegmentBytes: 4 << 10})
+	l, err := Open("data", Options{FS: image.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1})
 	if err != nil {
 		t.Errorf("%s: open: %v", image.how, err)
 		return

@@ -4,7 +4,15 @@
 //	DIR/LOCK                          flock(2): one process; its id is in it
 //	DIR/journal/                      all streams' events in order; see package journal
 //	DIR/carts/ab/<name>.events.log    a stream; ab is the first two hex digits of the SHA-256 of its name
+//	DIR/carts/ab/<name>.events.000001.log.zst
+//	                                  what stood before the file's lines, compressed: a sealed part
+//	DIR/carts/ab/<name>.snapshot      what the stream's activation made of its events; .snapshot.old is the one before
 //	DIR/quarantine/<name>.<time>.torn cut off ends, never deleted by this package
+//	DIR/RESTORING                     while a restore fills DIR: it is no log yet
+//
+// A backup has the streams' files in the same places, and manifest.json; see [Log.Backup].
+//
+// A file whose name goes on with .tmp was not put in its place; nobody reads it.
 //
 // The streams of another kind have a directory of their own, named after the kind with an s.
 //
@@ -29,12 +37,61 @@
 // Lines of the service before cartd are read too: {"ts":1700000000,"type":"AddItem","payload":{…}}, ts in Unix
 // seconds. Their version is their place in the file, damaged lines counted; new lines follow them.
 //
+// # Sealed parts
+//
+// The parts 000001, 000002 and so on and the file behind them are a stream's log, byte for byte: zstdcat of the parts and
+// then the file shows it. Offsets into the log count these bytes. A part, integers in little-endian order:
+//
+//	4 bytes   0x184D2A5C, the magic number of a frame that decoders of zstd skip (RFC 8878, section 3.1.2)
+//	4 bytes   length of the label, at most 4,096
+//	…         the label: a line of JSON with a crc as above
+//	rest      one frame of zstd, with content size and checksum: whole lines
+//
+// The label's fields:
+//
+//	v         1
+//	offset    of the part in the log, bytes
+//	bytes     of its lines; at most 4 GiB
+//	lines     how many they are
+//	last      bytes and crc32c of the last one, without its newline
+//	next      pos of the line that follows the part
+//	crc       as that of a line
+//
+// A part is sealed, read back and synced before the file is cut. If the file begins before the line next, as it does when
+// the process ends in between, the part is not in force: its lines are read from the file. A file that was cut begins
+// with a sound line that has a position; one that begins otherwise is the whole log, and no part is in force.
+//
+// # Snapshots
+//
+// A snapshot's file, integers in little-endian order:
+//
+//	8 bytes   "cartsnap"
+//	4 bytes   CRC-32C of all that follows
+//	4 bytes   length of the head
+//	…         the head: JSON
+//	…         the event ids, ascending, 40 bytes each: id, version, xxhash64 of the content, position
+//	rest      the data, which the activation alone understands
+//
+// The head's fields:
+//
+//	v         1
+//	stream    kind and name, with a slash between
+//	offset    bytes of the log that it stands for
+//	lines     of them
+//	last      bytes and crc32c of the last one: a log that has another line there does not take the snapshot
+//	main      version
+//	branches  versions of the other branches; left out when there are none
+//	ids       bytes
+//
+// A snapshot that does not check out, or that the activation refuses, is ignored: the one before is tried, and then the
+// log is replayed from its beginning. Nothing that was acknowledged rests on a snapshot.
+//
 // # Promise
 //
 // A commit is answered with nil after its lines are in the journal and fdatasync has returned. One frame of the
 // journal, written and synced once, holds the commits of all streams that wait. Then the lines go to the streams' own
-// files, which a checkpoint syncs later with their directories, before the journal's segments are let go of. Reads
-// see what is answered: what a stream's file lacks is written first. Positions are dense over all streams.
+// files, several with one write if the stream is busy; a checkpoint syncs them later with their directories, before the
+// journal's segments are let go of. Reads see what is answered: what a stream's file lacks is written first. Positions are dense over all streams.
 //
 // Open completes the streams' files from the journal. The journal's last frame, if it does not check out, was never
 // acknowledged: it is cut off and kept in quarantine/. A bad frame with a sound one behind it is damage to acknowledged
@@ -55,7 +112,7 @@
 //
 // Append encodes into the stream's queue under the stream's mutex, without I/O. One goroutine, the committer, takes
 // what all streams have queued, numbers it, writes the frame and answers. Two write behind it to the streams' files,
-// each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
+// what has waited for 0.1 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
 // only while an activation, a queued append, a running read, an open file or the next checkpoint refers to it.
 //
 //	log, err := filelog.Open("data", filelog.Options{LowSpaceBytes: 64 << 20})

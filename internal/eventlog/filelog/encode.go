@@ -82,9 +82,24 @@ func appendFields(dst []byte, ev *eventlog.Event) []byte {
 	return append(dst, ev.Payload...)
 }
 
+// appendTime appends t in timeLayout. It is spelled out because every line has one, and a layout is parsed each time.
 func appendTime(dst []byte, t time.Time) []byte {
-	return eventlog.StoredTime(t).AppendFormat(dst, timeLayout)
+	t = eventlog.StoredTime(t)
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	dst = appendTwo(appendTwo(dst, year/100), year%100) // of four digits: the event has passed eventlog.Commit.Check
+	dst = appendTwo(append(dst, '-'), int(month))
+	dst = appendTwo(append(dst, '-'), day)
+	dst = appendTwo(append(dst, 'T'), hour)
+	dst = appendTwo(append(dst, ':'), minute)
+	dst = appendTwo(append(dst, ':'), second)
+	milli := t.Nanosecond() / 1e6
+	dst = append(dst, '.', byte('0'+milli/100))
+	return append(appendTwo(dst, milli%100), 'Z')
 }
+
+// appendTwo appends n, at most 99, in two digits.
+func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 func appendUUID(dst []byte, id [16]byte) []byte {
 	dst = hex.AppendEncode(dst, id[0:4])

@@ -2,9 +2,7 @@ package filelog
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -41,11 +39,14 @@ func export(ctx context.Context, dir string, opts CheckOptions, pick func(*check
 	}
 	defer tree.Close() // only read
 	c := newChecker(tree, opts)
-	if err = c.readForExport(); err == nil {
+	if err = refuseUnfinished(tree); err == nil {
+		err = c.readForExport()
+	}
+	if err == nil {
 		err = pick(c)
 	}
 	for i := 0; i < len(c.paths) && err == nil; i++ {
-		err = c.exportFile(ctx, c.paths[i], visit)
+		err = c.exportStream(ctx, c.paths[i], visit)
 		c.opts.Progress(i+1, len(c.paths))
 	}
 	if err != nil {
@@ -54,26 +55,18 @@ func export(ctx context.Context, dir string, opts CheckOptions, pick func(*check
 	return nil
 }
 
-// readForExport reads the journal, and looks a second time if it seems to be damaged. Then it finds the files; a stream
-// that only the journal has counts as one.
+// readForExport reads the journal and finds the files; a stream that only the journal has counts as one.
 func (c *checker) readForExport() error {
-	if err := c.readJournal(); err != nil {
+	if err := c.soundJournal(); err != nil {
 		return err
-	}
-	if len(c.survey.Faults) > 0 {
-		first := c.survey.Faults
-		if err := c.readJournal(); err != nil {
-			return err
-		}
-		for _, f := range c.survey.Faults {
-			if slices.ContainsFunc(first, func(g journal.Fault) bool { return g.File == f.File && g.Offset == f.Offset && g.Kind == f.Kind }) {
-				return fmt.Errorf("%w: %s, byte %d: %w; cartd verify tells more", eventlog.ErrCorrupt, f.File, f.Offset, f.Why)
-			}
-		}
 	}
 	if err := c.walk(); err != nil {
 		return err
 	}
+	c.paths = slices.DeleteFunc(c.paths, func(path string) bool {
+		a := c.beside[path]
+		return a.alone && len(a.sealed) == 0 // a snapshot of nothing
+	})
 	c.streams = make(map[string]eventlog.StreamID, len(c.paths))
 	for _, path := range c.paths {
 		c.streams[path] = streamAt(path)
@@ -88,6 +81,25 @@ func (c *checker) readForExport() error {
 	return nil
 }
 
+// soundJournal reads the journal, and looks a second time if it seems to be damaged.
+func (c *checker) soundJournal() error {
+	if err := c.readJournal(); err != nil {
+		return err
+	}
+	if len(c.survey.Faults) > 0 {
+		first := c.survey.Faults
+		if err := c.readJournal(); err != nil {
+			return err
+		}
+		for _, f := range c.survey.Faults {
+			if slices.ContainsFunc(first, func(g journal.Fault) bool { return g.File == f.File && g.Offset == f.Offset && g.Kind == f.Kind }) {
+				return fmt.Errorf("%w: %s, byte %d: %w; cartd verify tells more", eventlog.ErrCorrupt, f.File, f.Offset, f.Why)
+			}
+		}
+	}
+	return nil
+}
+
 // streamAt returns the stream whose file is at path, which walk or frame has made.
 func streamAt(path string) eventlog.StreamID {
 	top, rest, _ := strings.Cut(path, "/")
@@ -96,27 +108,19 @@ func streamAt(path string) eventlog.StreamID {
 	return id
 }
 
-// exportFile yields a stream's events: those of its file, and those that only the journal has.
-func (c *checker) exportFile(ctx context.Context, path string, visit func(eventlog.Event) error) (err error) {
-	f, size, err := c.openFile(path)
+// exportStream yields a stream's events: those of its log, and those that only the journal has.
+func (c *checker) exportStream(ctx context.Context, path string, visit func(eventlog.Event) error) error {
+	h, err := c.openStream(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	var file io.ReaderAt = byteFile(nil)
-	if f != nil {
-		defer func() { err = errors.Join(err, f.Close()) }()
-		file = f
-	}
-	in := newInspector(file, size, c.opts.MaxLineBytes, c.records[path])
+	defer h.Close() // only read
+	in := newInspector(h.lines(0, h.end(), c.opts.MaxLineBytes, nil), c.records[path])
 	if err := in.run(ctx, func(*piece) error { return nil }); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	var behind []byte
-	for _, r := range in.records[in.endAt:] {
-		behind = append(append(behind, r.line...), '\n')
-	}
-	both := &joined{file, in.end, behind}
-	r := &replayer{id: c.streams[path], lines: newLineReader(both, in.end+int64(len(behind)), c.opts.MaxLineBytes)}
+	w := wholeLog(h, in)
+	r := &replayer{id: c.streams[path], lines: newLineReaderAt(w.reader(), 0, w.size(), c.opts.MaxLineBytes)}
 	r.run(ctx, func(ev eventlog.Event, e error) bool {
 		if err = e; err == nil {
 			err = visit(ev)
@@ -127,26 +131,4 @@ func (c *checker) exportFile(ctx context.Context, path string, visit func(eventl
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
-}
-
-// joined is the first end bytes of a file, and what follows them.
-type joined struct {
-	file io.ReaderAt
-	end  int64
-	more byteFile
-}
-
-// ReadAt implements [io.ReaderAt].
-func (j *joined) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < j.end {
-		n = int(min(int64(len(p)), j.end-off))
-		if got, err := j.file.ReadAt(p[:n], off); got < n {
-			return got, err
-		}
-		if n == len(p) {
-			return n, nil
-		}
-	}
-	got, err := j.more.ReadAt(p[n:], off+int64(n)-j.end)
-	return n + got, err
 }

@@ -147,7 +147,7 @@ func faultRun(t *testing.T, k int, errno syscall.Errno) (reached bool) {
 	ledgers := []*ledger{{id: logtest.Stream(t, "c1")}, {id: logtest.Stream(t, "c2")}}
 	for range 2 {
 		before := failure().N != 0
-		l, err := Open(dir, Options{FS: errfs.Wrap(openDir(t, dir), hook), SegmentBytes: 4 << 10})
+		l, err := Open(dir, Options{FS: errfs.Wrap(openDir(t, dir), hook), SegmentBytes: 4 << 10, CheckpointSegments: 1})
 		if err != nil {
 			if failure().N == 0 {
 				t.Fatalf("open: %v", err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/eventlog/filelog/vfs"
 	"cartd/internal/eventlog/logtest"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ func mustOpen(t testing.TB, dir string, opts Options) *Log {
 	t.Helper()
 	if opts.SegmentBytes == 0 {
 		opts.SegmentBytes = 8 << 10 // writing 16 MiB of zeros takes longer than most tests
+		opts.CheckpointSegments = 1
 	}
 	l, err := Open(dir, opts)
 	if err != nil {
@@ -45,7 +47,7 @@ func checkEntries(t testing.TB, l *Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, s := range l.streams {
-		t.Errorf("entry of %s is left with %d references", id, s.refs)
+		t.Errorf("entry of %s is left with %d references", id, s.refs.Load())
 	}
 }
 
@@ -117,4 +119,15 @@ func value(t testing.TB, c prometheus.Collector) float64 {
 	}
 	m := families[0].GetMetric()[0]
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
+// mustTree returns the tree below dir.
+func mustTree(t testing.TB, dir string) *vfs.Dir {
+	t.Helper()
+	tree, err := vfs.OpenExisting(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	return tree
 }

@@ -3,6 +3,7 @@ package filelog
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"cartd/internal/eventlog"
@@ -12,25 +13,36 @@ import (
 // history is all of a stream's log: its sealed parts and its file, one behind the other. Offsets into it count the
 // bytes of the lines from the stream's first one on.
 type history struct {
-	sealed []*sealedPart
-	base   int64    // where the file begins
-	live   vfs.File // nil when it is missing
-	size   int64    // of the file
+	path     string // of the file
+	sealed   []*sealedPart
+	base     int64    // where the file begins
+	live     vfs.File // nil when it is missing
+	size     int64    // of the file
+	unforced []string // paths of the parts that are not in force
 }
 
 // sealedPart is an open sealed part.
 type sealedPart struct {
 	label
 	path  string
-	file  vfs.File
-	bytes int64 // of the file
-	bad   error // why its label cannot be read; it has no lines then
+	file  vfs.File // nil when it is missing
+	bytes int64    // of the file
+	says  int64    // Offset in its label
+	bad   error    // why its label cannot be read; it has no lines then
 }
+
+var errNoPart = fmt.Errorf("%w: it is missing, and one with a higher number is there", errSealed)
 
 // openHistory opens the log of the stream whose file is at path. A missing one is empty. To most streams, which have no
 // sealed part, it costs one attempt to open a file on top of their own.
-func openHistory(fs vfs.FS, path string, maxLine int) (_ *history, err error) {
-	h := &history{}
+func openHistory(fs vfs.FS, path string, maxLine int) (*history, error) {
+	return openParts(fs, path, nil, maxLine)
+}
+
+// openParts is openHistory that knows the numbers of parts that are there, in order, so that it goes on where one is
+// missing in between.
+func openParts(fs vfs.FS, path string, numbers []int, maxLine int) (_ *history, err error) {
+	h := &history{path: path}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -45,45 +57,63 @@ func openHistory(fs vfs.FS, path string, maxLine int) (_ *history, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.file == nil {
+		for len(numbers) > 0 && numbers[0] <= n {
+			numbers = numbers[1:]
+		}
+		if p.file == nil && len(numbers) == 0 {
 			break
 		}
 		h.sealed = append(h.sealed, p)
+		if p.file == nil {
+			p.bad, n = errNoPart, numbers[0]-1
+			continue
+		}
 		if p.label, _, p.bad = readLabel(p.file); errors.Is(p.bad, ErrNewerFormat) {
 			return nil, fmt.Errorf("%s: %w", p.path, p.bad)
 		} else if p.bad != nil && !errors.Is(p.bad, errSealed) {
 			return nil, p.bad
+		}
+		if p.bad != nil {
+			p.label = label{} // what could be read of it is worth nothing
 		}
 	}
 	if err := h.dropUnforced(maxLine); err != nil {
 		return nil, err
 	}
 	for _, p := range h.sealed {
-		p.Offset = h.base // as its label says, if none before it is bad
+		p.says, p.Offset = p.Offset, h.base // the same, if none before it is bad
 		h.base += p.Bytes
 	}
 	return h, nil
 }
 
-// dropUnforced closes the last sealed part if the stream's file was not cut after it.
-func (h *history) dropUnforced(maxLine int) error {
+// dropUnforced closes the parts whose lines the stream's file has: the last one, when it was not cut after that was
+// sealed, and all of them, when repair has written the whole log into it.
+func (h *history) dropUnforced(maxLine int) (err error) {
 	if len(h.sealed) == 0 || h.live == nil {
 		return nil
 	}
-	last := h.sealed[len(h.sealed)-1]
-	if last.bad != nil {
-		return nil
-	}
-	first, err := firstPosition(h.live, h.size, maxLine)
-	if err != nil || first == 0 || first >= last.Next {
+	whole, first, err := beginning(h.live, h.size, maxLine)
+	if err != nil {
 		return err
 	}
-	h.sealed = h.sealed[:len(h.sealed)-1]
-	return last.file.Close()
+	keep := 0
+	for !whole && keep < len(h.sealed) && (h.sealed[keep].bad != nil || first == 0 || first >= h.sealed[keep].Next) {
+		keep++
+	}
+	for _, p := range h.sealed[keep:] {
+		if p.file != nil {
+			h.unforced = append(h.unforced, p.path)
+			err = errors.Join(err, p.file.Close())
+		}
+	}
+	h.sealed = h.sealed[:keep]
+	return err
 }
 
-// firstPosition returns the position of the first sound line that has one; 0 if none has.
-func firstPosition(f io.ReaderAt, size int64, maxLine int) (uint64, error) {
+// beginning tells how a stream's file begins: the position of the first sound line that has one, 0 if none has; and
+// whether the file is the whole log for sure. One that was cut begins with a sound line that has a position: see seal.
+func beginning(f io.ReaderAt, size int64, maxLine int) (whole bool, first uint64, err error) {
 	var (
 		dec decoder
 		ev  eventlog.Event
@@ -91,13 +121,20 @@ func firstPosition(f io.ReaderAt, size int64, maxLine int) (uint64, error) {
 	for r := newLineReader(f, size, maxLine); ; {
 		line, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return 0, nil
+			return false, 0, nil
 		}
 		if err != nil {
-			return 0, err
+			return false, 0, err
 		}
-		if line.whole && line.text != nil && dec.decode(line.text, &ev) == nil && ev.Position > 0 {
-			return ev.Position, nil
+		if !line.whole || line.text == nil {
+			continue
+		}
+		err = dec.decode(line.text, &ev)
+		if _, marker := parseMarker(line.text); line.start == 0 && (marker || err == nil && ev.Position == 0) {
+			return true, 0, nil
+		}
+		if err == nil && ev.Position > 0 {
+			return false, ev.Position, nil
 		}
 	}
 }
@@ -164,22 +201,31 @@ func (l *lazyPart) close() {
 	l.told = nil
 }
 
-// recognises reports whether the log has a line at offset end that ends there and is the one that last tells.
+// recognises reports whether the log has a line at offset end that ends there and is the one that last tells. Within a
+// sealed part, which as a rule ends where a snapshot does, it decompresses all in front of the line.
 func (h *history) recognises(end int64, last line32) (bool, error) {
+	from := h.base
 	for _, p := range h.sealed {
-		if p.Offset+p.Bytes == end {
-			return p.bad == nil && p.Last == last, nil
+		switch border := p.Offset + p.Bytes; {
+		case border == end && p.bad == nil:
+			return p.Last == last, nil
+		case p.Offset < end && end < border:
+			from = p.Offset
 		}
 	}
-	at := end - h.base - int64(last.Bytes) - 1
-	if h.live == nil || at < 0 || end > h.end() || last.Bytes < 0 {
+	at := end - int64(last.Bytes) - 1
+	if last.Bytes < 0 || at < from || end > h.end() {
 		return false, nil
 	}
-	line := make([]byte, last.Bytes+1)
-	if n, err := h.live.ReadAt(line, at); n < len(line) {
+	sum, r := crc32.New(castagnoli), h.reader(at, end, nil)
+	if _, err := io.CopyN(sum, r, int64(last.Bytes)); err != nil {
 		return false, err
 	}
-	return line[last.Bytes] == '\n' && line32Of(line[:last.Bytes]) == last, nil
+	var newline [1]byte
+	if _, err := io.ReadFull(r, newline[:]); err != nil {
+		return false, err
+	}
+	return newline[0] == '\n' && sum.Sum32() == last.CRC, nil
 }
 
 // Close closes the files.
@@ -189,7 +235,9 @@ func (h *history) Close() error {
 		errs = append(errs, h.live.Close())
 	}
 	for _, p := range h.sealed {
-		errs = append(errs, p.file.Close())
+		if p.file != nil {
+			errs = append(errs, p.file.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

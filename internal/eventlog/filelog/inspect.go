@@ -35,6 +35,19 @@ const (
 	KnownDamage   Kind = "known_damage"    // a note: what repair could not restore
 	Unexpected    Kind = "unexpected"      // a note: a file that is no part of a log
 	Holes         Kind = "positions"       // a note: positions that no file has
+	Leftover      Kind = "leftover"        // a note: a file that was not put in its place
+)
+
+// What it finds in the sealed parts of a stream, where offsets are those of their lines, and in its snapshots.
+const (
+	BadSealed      Kind = "sealed"             // a sealed part's label or content does not check out
+	SealedMissing  Kind = "sealed_missing"     // a sealed part is missing in front of another one
+	SealedAlone    Kind = "sealed_alone"       // a stream has sealed parts, and no file that goes on behind them
+	Unforced       Kind = "sealed_twice"       // a note: a sealed part whose lines the stream's file has
+	BadSnapshot    Kind = "snapshot"           // a snapshot does not check out, or is another stream's
+	SnapshotLog    Kind = "snapshot_log"       // the log has not the line that a snapshot was taken behind
+	SnapshotDiffer Kind = "snapshot_differs"   // a snapshot says something else than a replay of the log
+	OtherSnapshot  Kind = "snapshot_not_known" // a note: a snapshot that another program has written
 )
 
 // record is a line that the journal has of a stream.
@@ -78,8 +91,8 @@ type inspector struct {
 	rest    []record
 }
 
-func newInspector(f io.ReaderAt, size int64, maxLine int, records []record) *inspector {
-	return &inspector{replayer: replayer{lines: newLineReader(f, size, maxLine)}, records: records}
+func newInspector(lines *lineReader, records []record) *inspector {
+	return &inspector{replayer: replayer{lines: lines}, records: records}
 }
 
 // run visits all whole lines, in order. Afterwards end and rest tell how the file ends.

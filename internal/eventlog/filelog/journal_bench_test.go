@@ -4,98 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 
-	"cartd/internal/eventlog/filelog/vfs"
 	"cartd/internal/eventlog/logtest"
 )
-
-// bareFile is a file full of zeros, open for writing, as the journal's segments are.
-func bareFile(b *testing.B) vfs.File {
-	b.Helper()
-	fs := openDir(b, b.TempDir())
-	f, err := fs.CreateNew("bare")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { f.Close(); fs.Close() })
-	if _, err := f.WriteAt(make([]byte, 16<<20), 0); err != nil {
-		b.Fatal(err)
-	}
-	if err := f.Sync(); err != nil {
-		b.Fatal(err)
-	}
-	return f
-}
-
-const bareLine = 300 // bytes
-
-// BenchmarkBareSync is one write and one fdatasync for each event: what BenchmarkAppend at writers=1 is compared with.
-func BenchmarkBareSync(b *testing.B) {
-	f := bareFile(b)
-	line := make([]byte, bareLine)
-	off := int64(0)
-	for b.Loop() {
-		if _, err := f.WriteAt(line, off); err != nil {
-			b.Fatal(err)
-		}
-		if err := f.Datasync(); err != nil {
-			b.Fatal(err)
-		}
-		off = (off + bareLine) % (15 << 20)
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-}
-
-// BenchmarkBareJournal is 256 goroutines that wait for one which writes all that there is and syncs once: what
-// BenchmarkAppend at writers=256 is compared with.
-func BenchmarkBareJournal(b *testing.B) {
-	const writers = 256
-	f := bareFile(b)
-	queue := make(chan chan struct{}, writers)
-	var owner, wg sync.WaitGroup
-	owner.Go(func() {
-		off := int64(0)
-		var waiting []chan struct{}
-		buf := make([]byte, 0, writers*bareLine)
-		for first := range queue {
-			waiting = append(waiting[:0], first)
-			for len(queue) > 0 {
-				waiting = append(waiting, <-queue)
-			}
-			buf = buf[:len(waiting)*bareLine]
-			if _, err := f.WriteAt(buf, off); err != nil {
-				b.Error(err)
-			}
-			if err := f.Datasync(); err != nil {
-				b.Error(err)
-			}
-			off = (off + int64(len(buf))) % (15 << 20)
-			for _, done := range waiting {
-				done <- struct{}{}
-			}
-		}
-	})
-	b.ResetTimer()
-	for i := range writers {
-		n := b.N / writers
-		if i < b.N%writers {
-			n++
-		}
-		wg.Go(func() {
-			done := make(chan struct{}, 1)
-			for range n {
-				queue <- done
-				<-done
-			}
-		})
-	}
-	wg.Wait()
-	close(queue)
-	owner.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-}
 
 // BenchmarkRecovery is a start after a crash with about 64 MB of journal that is not checkpointed, whose streams'
 // files are gone.

@@ -8,11 +8,15 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -23,15 +27,17 @@ const (
 
 // Log is an event store in files. Make it with [Open]. Safe for concurrent use.
 type Log struct {
-	opts    Options
-	metrics *eventlog.Metrics
-	fs      vfs.FS
-	dir     string // for messages
-	lock    io.Closer
-	space   space
-	failed  chan struct{} // closed by fail
-	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
-	wg      sync.WaitGroup
+	opts        Options
+	metrics     *eventlog.Metrics
+	fs          vfs.FS
+	dir         string // for messages
+	lock        io.Closer
+	incarnation uuid.UUID
+	opened      time.Time
+	space       space
+	failed      chan struct{} // closed by fail
+	stop        chan struct{} // closed by Close, for the goroutine that watches the disk
+	wg          sync.WaitGroup
 
 	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
 
@@ -45,11 +51,15 @@ type Log struct {
 	ready  []*stream  // to be written, each once: no longer than there are streams with queued appends
 	closed bool
 	cause  error
+	ended  atomic.Bool // closed, or there is a cause; set with qmu held
 
 	journal     *journal.Writer
+	published   atomic.Uint64 // position up to which all events are decided and, if not in the files yet, behind
+	synced      time.Duration // what the last sync of the journal took; of the committer
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
+	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup
 	snapshots   snapshots
 }
 
@@ -75,19 +85,22 @@ func Open(dir string, opts Options) (*Log, error) {
 }
 
 func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
+	if err := refuseUnfinished(tree); err != nil {
+		return nil, err
+	}
 	lock, err := tree.Lock(lockName)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{
 		dir:  dir,
-		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock,
+		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, opened: time.Now(),
 		space:  space{fs: tree, mark: opts.LowSpaceBytes, kick: make(chan struct{}, 1), gauge: opts.Metrics.LowSpace, logger: opts.Logger},
 		failed: make(chan struct{}), stop: make(chan struct{}),
 		streams: make(map[eventlog.StreamID]*stream), dirs: make(map[string]struct{}),
 	}
 	l.work.L = &l.qmu
-	l.behind.work.L = &l.behind.mu
+	l.behind.init()
 	l.snapshots.work.L = &l.snapshots.mu
 	l.files = openFiles{most: opts.OpenFiles, at: make(map[*stream]*list.Element)}
 	l.checkpoints.kick = make(chan struct{}, 1)
@@ -139,7 +152,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 		if dir == quarantineDir || !strings.HasSuffix(dir, "s") || strings.Contains(dir, ".") {
 			continue
 		}
-		subs, err := l.readDir(dir)
+		subs, err := readDir(l.fs, dir)
 		if err != nil {
 			return err
 		}
@@ -147,7 +160,7 @@ func (l *Log) walkLogs(visit func(path string)) error {
 			if _, ok := parseHex([]byte(sub)); !ok || len(sub) != 2 {
 				continue
 			}
-			names, err := l.readDir(dir + "/" + sub)
+			names, err := readDir(l.fs, dir+"/"+sub)
 			if err != nil {
 				return err
 			}
@@ -162,8 +175,8 @@ func (l *Log) walkLogs(visit func(path string)) error {
 }
 
 // readDir takes what is no directory for an empty one: people put notes beside data.
-func (l *Log) readDir(dir string) ([]string, error) {
-	names, err := l.fs.ReadDir(dir)
+func readDir(tree vfs.FS, dir string) ([]string, error) {
+	names, err := tree.ReadDir(dir)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
@@ -240,8 +253,11 @@ func (l *Log) Writable() error {
 	return nil
 }
 
-// unusable returns ErrClosed, ErrFailed or nil.
+// unusable returns ErrClosed, ErrFailed or nil. As long as it is nil it takes no lock that all streams share.
 func (l *Log) unusable() error {
+	if !l.ended.Load() {
+		return nil
+	}
 	l.qmu.Lock()
 	defer l.qmu.Unlock()
 	return l.unusableLocked()
@@ -280,6 +296,7 @@ func (l *Log) fail(cause error) {
 	first := l.cause == nil
 	if first {
 		l.cause = cause
+		l.ended.Store(true)
 		close(l.failed)
 	}
 	l.qmu.Unlock()
@@ -298,6 +315,7 @@ func (l *Log) Close() error {
 		return eventlog.ErrClosed
 	}
 	l.closed = true
+	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
 	l.journal.GiveUp()
@@ -306,10 +324,7 @@ func (l *Log) Close() error {
 	l.saving.Wait()
 	close(l.stop)
 	l.wg.Wait()
-	l.behind.mu.Lock()
-	l.behind.closed = true
-	l.behind.work.Broadcast()
-	l.behind.mu.Unlock()
+	l.behind.close()
 	l.writing.Wait()
 	var err error
 	if l.Cause() == nil {

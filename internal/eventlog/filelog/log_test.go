@@ -48,7 +48,7 @@ func TestOpenMakesMissingDirectories(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for _, opts := range []Options{
-		{Durability: 7}, {SegmentBytes: 100}, {SegmentBytes: -1}, {OpenFiles: -1}, {MaxLineBytes: 100}, {MaxLineBytes: -1}, {MaxLineBytes: math.MaxInt},
+		{Durability: 7}, {SegmentBytes: 100}, {SegmentBytes: -1}, {OpenFiles: -1}, {CheckpointSegments: -1}, {CheckpointSegments: 8}, {MaxLineBytes: 100}, {MaxLineBytes: -1}, {MaxLineBytes: math.MaxInt},
 	} {
 		if l, err := Open(t.TempDir(), opts); err == nil {
 			t.Errorf("%+v: got nil, want an error", opts)

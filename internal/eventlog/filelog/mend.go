@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs"
 )
 
-// mend writes a stream's file anew: first what the journal restores, then markers for what it cannot. The file is
-// replaced at once, after a copy of it is on stable storage.
+// mend writes a stream's log anew, as one file: first what the journal restores, then markers for what it cannot. The
+// file is replaced at once, after a copy of it is on stable storage. Snapshots, which may tell of the old one, are gone
+// before. Sealed parts go after it, the last one first: a file that holds the whole log keeps them out of force, and
+// those that stay when the process ends in between do no harm.
 func (r *repairer) mend(ctx context.Context, path string) error {
 	kept, err := r.keepCopy(path)
 	if err != nil {
@@ -22,16 +25,39 @@ func (r *repairer) mend(ctx context.Context, path string) error {
 	if err := r.mkdir(parentDir(path)); err != nil {
 		return err
 	}
-	restored, mended := r.out.Kept+"/restored.tmp", r.out.Kept+"/mended.tmp"
+	from, whole, restored, mended := path, r.out.Kept+"/unsealed.tmp", r.out.Kept+"/restored.tmp", r.out.Kept+"/mended.tmp"
+	parts, err := r.unseal(path, whole)
+	if err != nil {
+		return err
+	}
+	if len(parts) > 0 {
+		from = whole
+	}
 	m := mender{r: r, path: path, kept: kept, heads: make(map[string]uint64)}
-	if err := m.pass(ctx, path, restored, r.look.records[path], m.restore, m.restoreEnd); err != nil {
+	if err := m.pass(ctx, from, restored, r.look.records[path], m.restore, m.restoreEnd); err != nil {
 		return err
 	}
 	if err := m.pass(ctx, restored, mended, nil, m.mark, m.markEnd); err != nil {
 		return err
 	}
+	for _, snap := range []string{snapshotPath(path), oldSnapshotPath(path)} {
+		if err := r.setAsideIfThere(snap); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(r.move(mended, path), r.tree.Remove(restored)); err != nil {
 		return err
+	}
+	if len(parts) > 0 {
+		for _, part := range slices.Backward(parts) {
+			if err := r.setAsideIfThere(part); err != nil {
+				return err
+			}
+		}
+		if err := r.tree.Remove(whole); err != nil {
+			return err
+		}
+		r.did("%s: written out with its %d sealed parts, which are set aside", path, len(parts))
 	}
 	switch {
 	case m.marks > 0:
@@ -41,6 +67,15 @@ func (r *repairer) mend(ctx context.Context, path string) error {
 	}
 	r.did("%s: %d lines restored from the journal, %d places marked, %d lines without their position", path, m.lines, m.marks, m.changes)
 	return nil
+}
+
+func (r *repairer) setAsideIfThere(path string) error {
+	if _, err := r.tree.Mode(path); isNotExist(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return r.setAside(path)
 }
 
 // mender writes one file anew.
@@ -77,7 +112,7 @@ func (m *mender) pass(ctx context.Context, from, to string, records []record, vi
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	maxLine := m.r.look.opts.MaxLineBytes
-	m.in, m.from, m.written, m.end = newInspector(source, size, maxLine, records), f, 0, 0
+	m.in, m.from, m.written, m.end = newInspector(newLineReader(source, size, maxLine), records), f, 0, 0
 	m.out = bufio.NewWriterSize(io.NewOffsetWriter(out, 0), blockBytes)
 	if err := m.in.run(ctx, visit); err != nil {
 		return err

@@ -31,6 +31,9 @@ type Options struct {
 	LowSpaceBytes uint64
 	// SegmentBytes is the size of the journal's segments. 0 means 16 MiB; otherwise at least 4 KiB and at most 1 GiB.
 	SegmentBytes int
+	// CheckpointSegments is how many segments are full when a checkpoint is made: a file that grows all the time is
+	// synced once for all of them. 0 means 4; otherwise at least 1 and at most 7.
+	CheckpointSegments int
 	// OpenFiles is how many streams' files stay open for writing. 0 means 512.
 	OpenFiles int
 	// SealBytes is how long a stream's file grows before most of it is compressed, at the earliest. 0 means 1 MiB.
@@ -52,6 +55,9 @@ type Options struct {
 func (o Options) resolve() (Options, error) {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = 16 << 20
+	}
+	if o.CheckpointSegments == 0 {
+		o.CheckpointSegments = 4
 	}
 	if o.OpenFiles == 0 {
 		o.OpenFiles = 512
@@ -76,6 +82,8 @@ func (o Options) resolve() (Options, error) {
 		return o, fmt.Errorf("durability %d is unknown", o.Durability)
 	case o.SegmentBytes < 4<<10 || o.SegmentBytes > 1<<30:
 		return o, errors.New("journal segment: want 4 KiB to 1 GiB")
+	case o.CheckpointSegments < 1 || o.CheckpointSegments >= maxSegments:
+		return o, fmt.Errorf("segments before a checkpoint: want 1 to %d", maxSegments-1)
 	case o.OpenFiles < 1:
 		return o, errors.New("open files: want at least 1")
 	case o.MaxLineBytes < 4<<10 || o.MaxLineBytes > 1<<30:

@@ -10,6 +10,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -59,10 +61,15 @@ func (l *Log) openJournal() error {
 		return err
 	}
 	l.checkpoints.state, l.checkpoints.done = state, state.Position
+	l.published.Store(state.Position)
+	l.incarnation = uuid.UUID(state.ID)
 	opened := make(chan struct{})
 	l.journal, err = journal.Open(l.fs, journalDir, state, journal.Options{
 		SegmentBytes: l.opts.SegmentBytes, Sync: sync,
-		Synced:  func(d time.Duration) { l.metrics.SyncDuration.Observe(d.Seconds()) },
+		Synced: func(d time.Duration) {
+			l.synced = d
+			l.metrics.SyncDuration.Observe(d.Seconds())
+		},
 		Reserve: l.space.reserve, Settle: l.space.give, Starved: l.space.starve,
 		Failed: func(err error) {
 			<-opened

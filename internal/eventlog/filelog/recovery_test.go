@@ -25,7 +25,7 @@ import (
 func TestPositionsAreDenseOverAllStreams(t *testing.T) {
 	const writers, commits = 64, 20
 	dir := t.TempDir()
-	l := mustOpen(t, dir, Options{SegmentBytes: 32 << 10, OpenFiles: 8})
+	l := mustOpen(t, dir, Options{SegmentBytes: 32 << 10, CheckpointSegments: 1, OpenFiles: 8})
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex // guards told

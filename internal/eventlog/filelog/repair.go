@@ -36,6 +36,8 @@ type Repaired struct {
 //     its place: replay yields a damaged event there, as it does for the damaged line, and no version changes.
 //   - A line whose position is another line's, or goes back, loses its position and stays what it is.
 //   - A torn end is cut off.
+//   - A stream with sealed parts that has any of these is written out into one file again, and its parts are set aside.
+//   - A snapshot that is not what the log says is set aside, and so are those of every stream that is written anew.
 //   - A file in a wrong directory is put in its place if that is free, and is set aside otherwise.
 //   - From a damaged journal all sound frames are saved: the streams' files get what they lack of them. Then the
 //     segments are set aside, and a checkpoint is written behind which a new one begins.
@@ -50,7 +52,11 @@ func Repair(ctx context.Context, dir string, opts CheckOptions) (*Repaired, erro
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	defer tree.Close() // all that was written is synced
-	if err := newChecker(tree, opts).something(); err != nil {
+	return repairTree(ctx, tree, dir, opts)
+}
+
+func repairTree(ctx context.Context, tree tree, dir string, opts CheckOptions) (*Repaired, error) {
+	if err := errors.Join(newChecker(tree, opts).something(), refuseUnfinished(tree)); err != nil {
 		return nil, fmt.Errorf("repair %s: %w", dir, err)
 	}
 	lock, err := tree.Lock(lockName)
@@ -81,7 +87,7 @@ func (c *checker) something() error {
 
 // repairer mends a directory.
 type repairer struct {
-	tree  *vfs.Dir
+	tree  tree
 	opts  CheckOptions
 	out   *Repaired
 	lost  []journal.Lost
@@ -133,13 +139,23 @@ func (r *repairer) mendAll(ctx context.Context, faults []Finding) error {
 			}
 		case f.File == journalDir || strings.HasPrefix(f.File, journalDir+"/"):
 			resetJournal = true
-		default:
+		case f.Kind == BadSnapshot || f.Kind == SnapshotLog || f.Kind == SnapshotDiffer:
+			r.did("%s: set aside, the log is replayed instead", f.File)
+			if f.beyond {
+				r.out.Lost = append(r.out.Lost, fmt.Sprintf("%s: its end, if its snapshot was right: %s", f.stream, f.Detail))
+			}
+			if err := r.setAside(f.File); err != nil {
+				return err
+			}
+		case f.stream == "": // a stream that is in the journal alone
 			files[f.File] = true
+		default:
+			files[f.stream] = true
 			if f.Kind == PositionTwice {
-				if r.drops[f.File] == nil {
-					r.drops[f.File] = make(map[uint64]bool)
+				if r.drops[f.stream] == nil {
+					r.drops[f.stream] = make(map[uint64]bool)
 				}
-				r.drops[f.File][f.pos] = true
+				r.drops[f.stream][f.pos] = true
 			}
 		}
 	}
@@ -163,13 +179,14 @@ func (r *repairer) did(format string, args ...any) {
 	r.out.Done = append(r.out.Done, fmt.Sprintf(format, args...))
 }
 
-// misplaced puts a file in its place, or sets it aside.
+// misplaced puts a file in its place, or sets it aside. A sealed part that does not belong to the log there is not in
+// force; a snapshot goes nowhere, since the log has all it says.
 func (r *repairer) misplaced(f Finding) error {
 	if f.Kind == WrongPlace {
-		want := f.place
-		if _, err := r.tree.Mode(want); isNotExist(err) {
-			r.did("%s: moved to %s", f.File, want)
-			return errors.Join(r.mkdir(parentDir(want)), r.move(f.File, want))
+		_, sort, _ := parseName(f.place)
+		if _, err := r.tree.Mode(f.place); isNotExist(err) && sort != savedState {
+			r.did("%s: moved to %s", f.File, f.place)
+			return errors.Join(r.mkdir(parentDir(f.place)), r.move(f.File, f.place))
 		}
 	}
 	r.did("%s: set aside", f.File)

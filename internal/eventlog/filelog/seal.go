@@ -31,7 +31,7 @@ func (l *Log) sealOld(s *stream) error {
 
 // seal compresses the stream's log up to offset, and cuts the file there. It does nothing, and returns false, when
 // that cannot be undone by the journal's lines alone: the lines have to be checkpointed, and the next one has to be a
-// sound one with a position.
+// sound one with a position. Nor does it while a backup reads the files.
 //
 // The part is on stable storage, and was read back, before the file is replaced. A crash between the two leaves a part
 // that is not in force: see label.
@@ -39,6 +39,10 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if cause := l.Cause(); cause != nil {
 		return false, fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
 	}
+	if !l.sealing.TryRLock() {
+		return false, nil
+	}
+	defer l.sealing.RUnlock()
 	h, err := l.openHistory(s)
 	if err != nil {
 		return false, err
@@ -157,7 +161,7 @@ func (l *Log) cutFile(s *stream, cut int64) error {
 	// Nobody knows which file is there after an error, and the next line must go to the right one.
 	if err := errors.Join(l.fs.Rename(s.path+".tmp", s.path), l.syncDir(s.dir)); err != nil {
 		s.broken = err
-		l.reference(s)
+		s.reference()
 		l.fail(err)
 		return err
 	}

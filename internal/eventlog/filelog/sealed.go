@@ -129,7 +129,7 @@ func openSealed(f io.ReaderAt, size int64) (label, *sealedReader, error) {
 	if err != nil {
 		return l, nil, err
 	}
-	dec, err := zstd.NewReader(io.NewSectionReader(f, at, size-at), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
+	dec, err := newSealedDecoder(f, at, size)
 	if err != nil {
 		return l, nil, err
 	}

@@ -195,7 +195,7 @@ func TestNothingIsSealedThatTheJournalMayRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.grow(t, l, 60, &acked); err != nil {
+	if err := errors.Join(c.grow(t, l, 12, &acked), l.checkpoint(), c.grow(t, l, 48, &acked)); err != nil {
 		t.Fatal(err)
 	}
 	l.snapshots.close()

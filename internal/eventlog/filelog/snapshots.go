@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"sync"
-	"time"
 
 	"cartd/internal/eventlog"
 )
@@ -52,7 +51,7 @@ func (a *activation) Snapshot(version uint64, data []byte) {
 	}
 	s.queued += queuedCost
 	b := s.batch()
-	b.items = append(b.items, item{snap: snap, at: time.Now()})
+	b.items = append(b.items, item{snap: snap})
 }
 
 // saveLater hands a snapshot of what is decided to the saver.
@@ -64,7 +63,7 @@ func (l *Log) saveLater(snap *snapshot) {
 		l.metrics.SnapshotsDropped.Inc()
 		return
 	}
-	l.reference(snap.act.s)
+	snap.act.s.reference()
 	q.queue = append(q.queue, snap)
 	q.bytes += snap.size()
 	q.work.Signal()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cartd/internal/eventlog"
@@ -26,14 +27,16 @@ type stream struct {
 	id   eventlog.StreamID
 	dir  string // of path
 	path string
-	refs int // guarded by Log.mu
+	refs atomic.Int64 // from 0 to 1 with Log.mu held
 
 	// tail is a semaphore of one: who holds it may find out where the file ends, and cut a torn tail. Nobody writes
 	// before that is known.
 	tail chan struct{}
 
-	waits bool // in Log.behind's queue; guarded by its mu
-	dirty bool // in Log.checkpoints.dirty; guarded by its mu
+	waits   bool      // in Log.behind's queue; guarded by its mu, as the next two
+	full    bool      // in Log.behind's full
+	written time.Time // when it was taken from there
+	dirty   bool      // in Log.checkpoints.dirty; guarded by its mu
 
 	// wmu is held while the file is written or synced; it comes before mu.
 	wmu    sync.Mutex // guards the following
@@ -62,6 +65,11 @@ type batch struct {
 	items []item
 	owner *activation // whose events they are; nil without events
 	takes int         // bytes taken from the space that is free
+
+	// Where the slices begin: one commit, as most batches are, then lies together in memory.
+	bufRoom  [384]byte
+	endsRoom [2]int
+	itemRoom [1]item
 }
 
 // item is one append's place in a batch. One with an error or without events has no bytes there: it only waits its
@@ -70,24 +78,28 @@ type item struct {
 	decided func(eventlog.Receipt, error)
 	receipt eventlog.Receipt
 	err     error
-	events  int         // that it appends
-	act     *activation // of a repeat
-	place   uint64      // of the event that a repeat repeats
-	at      time.Time
-	snap    *snapshot // to be saved when all before it is decided; nil in others, which have a decided
+	events  int           // that it appends
+	act     *activation   // of a repeat
+	place   uint64        // of the event that a repeat repeats
+	at      time.Duration // since the log was opened
+	snap    *snapshot     // to be saved when all before it is decided; nil in others, which have a decided
 }
 
 // keepBytes is up to which size a batch's buffer is used again.
 const keepBytes = 1 << 20
 
-var batches = sync.Pool{New: func() any { return new(batch) }}
+var batches = sync.Pool{New: func() any {
+	b := new(batch)
+	b.buf, b.ends, b.items = b.bufRoom[:0], b.endsRoom[:0], b.itemRoom[:0]
+	return b
+}}
 
 func (b *batch) free() {
 	if cap(b.buf) > keepBytes {
 		return
 	}
 	clear(b.items) // lets go of the callbacks
-	*b = batch{buf: b.buf[:0], ends: b.ends[:0], items: b.items[:0]}
+	b.buf, b.ends, b.items, b.owner, b.takes = b.buf[:0], b.ends[:0], b.items[:0], nil, 0
 	batches.Put(b)
 }
 
@@ -108,23 +120,24 @@ func (l *Log) acquire(id eventlog.StreamID) *stream {
 		s = newStream(id)
 		l.streams[id] = s
 	}
-	s.refs++
+	s.refs.Add(1)
 	return s
 }
 
+// release gives a reference back. An entry that nobody refers to goes away, unless it is acquired meanwhile.
 func (l *Log) release(s *stream) {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s.refs--; s.refs == 0 {
+	if s.refs.Load() == 0 && l.streams[s.id] == s {
 		delete(l.streams, s.id)
 	}
 }
 
-func (l *Log) reference(s *stream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.refs++
-}
+// reference adds a reference to those that the caller knows to be there.
+func (s *stream) reference() { s.refs.Add(1) }
 
 // waitIdle waits until everything queued for a's stream is decided. It returns ErrFenced when another activation
 // has claimed the stream meanwhile.

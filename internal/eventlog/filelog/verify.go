@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -34,29 +35,50 @@ type Finding struct {
 	Kind   Kind   `json:"kind"`
 	Detail string `json:"detail"`
 
-	pos   uint64 // of PositionTwice
-	place string // of WrongPlace: where the file belongs
+	stream string // path of the file of the stream that it is about; "" when it is about none
+	at     int64  // in the stream's log: stays when lines are sealed
+	pos    uint64 // of PositionTwice
+	place  string // of WrongPlace: where the file belongs
+	beyond bool   // of SnapshotLog: it stands for more than there is
 }
 
-// Report is what [Verify] has seen. It lists at most 10,000 faults, and 100 of one file.
+// Report is what [Verify] has seen. It lists at most 10,000 faults, and 100 of one stream.
 type Report struct {
-	Carts   int       `json:"carts"`  // files of streams
-	Events  int       `json:"events"` // sound lines in them
-	Bytes   int64     `json:"bytes"`  // of all that was read
-	Faults  []Finding `json:"faults"`
-	Notes   []Finding `json:"notes"` // what an operator may want to know, and is no fault
-	Seconds float64   `json:"seconds"`
+	Carts     int       `json:"carts"`     // streams
+	Events    int       `json:"events"`    // sound lines in them
+	Sealed    int       `json:"sealed"`    // parts of streams that are compressed
+	Snapshots int       `json:"snapshots"` // that check out
+	Bytes     int64     `json:"bytes"`     // of all that was read
+	Faults    []Finding `json:"faults"`
+	Notes     []Finding `json:"notes"` // what an operator may want to know, and is no fault
+	Seconds   float64   `json:"seconds"`
+
+	Backup   bool   `json:"backup,omitzero"`   // it is of a backup
+	Position uint64 `json:"position,omitzero"` // of the last event in the backup
+}
+
+// Replayer makes a state of a stream's events, to compare snapshots with. For one goroutine at a time.
+type Replayer interface {
+	// Apply applies the next event of the stream, damaged ones included. It keeps nothing of ev.Payload.
+	Apply(ev eventlog.Event)
+	// Compare says what the data of a snapshot tells otherwise than the events so far; "" if nothing. The error means
+	// that they cannot be compared, because another program has written one of them.
+	Compare(data []byte) (difference string, err error)
 }
 
 // CheckOptions configure [Verify], [Repair] and [Export]. The zero value is ready to use.
 type CheckOptions struct {
 	// MaxLineBytes is that of the log's Options. 0 means 8 MiB.
 	MaxLineBytes int
-	// Progress is told how many of the streams' files have been read, from several goroutines. nil: nobody is.
+	// Progress is told how many of the streams' files have been read, from several goroutines; total is -1 when nobody
+	// knows. nil: nobody is.
 	Progress func(done, total int)
+	// State returns the stream's state before its first event; nil if it has none that can be compared. It is called
+	// from several goroutines. nil: snapshots are compared with the log as far as their data goes, and not beyond.
+	State func(id eventlog.StreamID) Replayer
 }
 
-// Verify reads all of the event log in dir and changes nothing. A process may be writing there: what seems to be
+// Verify reads all of the event log, or of the backup, in dir and changes nothing. A process may be writing there: what seems to be
 // wrong is looked at twice, and what only the journal has so far is no fault. Faults are in the report; the error says
 // that it could not look, and wraps ErrNoLog when there is nothing to look at.
 func Verify(ctx context.Context, dir string, opts CheckOptions) (*Report, error) {
@@ -66,30 +88,45 @@ func Verify(ctx context.Context, dir string, opts CheckOptions) (*Report, error)
 	}
 	defer tree.Close() // only read
 	c := newChecker(tree, opts)
-	if err := c.verify(ctx); err != nil {
+	done, err := c.special(ctx)
+	if err == nil && !done {
+		err = c.verify(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", dir, err)
 	}
 	return c.report, nil
 }
 
+// tree is a data directory as checks see it.
+type tree interface {
+	vfs.FS
+	// Mode returns what name is, links not followed.
+	Mode(name string) (fs.FileMode, error)
+	// Held reports whether a process has the lock name.
+	Held(name string) (bool, error)
+}
+
 // checker looks at a data directory.
 type checker struct {
-	tree    *vfs.Dir
-	opts    CheckOptions
-	survey  *journal.Survey
-	records map[string][]record          // by the path of the stream's file
-	paths   []string                     // of the streams' files, sorted
-	streams map[string]eventlog.StreamID // by path; of an export
-	seen    positionSet
-	second  bool // look, that is
-	alone   bool // the lock is ours
+	tree      tree
+	opts      CheckOptions
+	survey    *journal.Survey
+	records   map[string][]record          // by the path of the stream's file
+	paths     []string                     // of the streams' files, sorted; those that are missing included
+	beside    map[string]beside            // by the path of the stream's file; of those that have anything
+	leftovers []string                     // files that were not put in their place
+	streams   map[string]eventlog.StreamID // by path; of an export
+	seen      positionSet
+	second    bool // look, that is
+	alone     bool // the lock is ours
 
 	mu     sync.Mutex // guards the following
 	report *Report
 	done   int // files
 }
 
-func newChecker(tree *vfs.Dir, opts CheckOptions) *checker {
+func newChecker(tree tree, opts CheckOptions) *checker {
 	if opts.MaxLineBytes == 0 {
 		opts.MaxLineBytes = 8 << 20
 	}
@@ -146,11 +183,9 @@ func (c *checker) look(ctx context.Context) error {
 	c.report.Carts = len(c.paths)
 	c.report.Bytes = c.survey.Bytes
 	return each(verifyWorkers, c.paths, func(path string) error {
-		sum, err := c.checkFile(ctx, path)
+		err := c.checkStream(ctx, path)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.report.Events += sum.events
-		c.report.Bytes += sum.bytes
 		c.done++
 		c.opts.Progress(c.done, len(c.paths))
 		return err

@@ -4,98 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
-	"strings"
-
-	"cartd/internal/eventlog/filelog/vfs"
 )
 
-// fileSum is what a file adds to the report.
-type fileSum struct {
-	events int
-	bytes  int64
-}
-
 var errNoFile = errors.New("is no regular file")
-
-// openFile opens a stream's file. One that is gone is nil.
-func (c *checker) openFile(path string) (vfs.File, int64, error) {
-	mode, err := c.tree.Mode(path)
-	if isNotExist(err) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	if !mode.IsRegular() { // opening a pipe would wait for who writes to it
-		return nil, 0, errNoFile
-	}
-	return openLog(c.tree, path)
-}
-
-// checkFile reads a stream's file beside what the journal has of it.
-func (c *checker) checkFile(ctx context.Context, path string) (sum fileSum, err error) {
-	f, size, err := c.openFile(path)
-	if errors.Is(err, errNoFile) {
-		c.fault(Finding{File: path, Kind: NoFile, Detail: err.Error()})
-		return sum, nil
-	}
-	if f == nil || err != nil {
-		return sum, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	sum.bytes = size
-	in := newInspector(f, size, c.opts.MaxLineBytes, c.records[path])
-	found := 0
-	fault := func(offset int64, line int, kind Kind, detail string) {
-		if found++; found <= maxFileFindings {
-			c.fault(Finding{File: path, Offset: offset, Line: line, Kind: kind, Detail: detail})
-		}
-	}
-	damaged := 0 // lines since the last sound one
-	err = in.run(ctx, func(p *piece) error {
-		if p.marker {
-			if damaged++; !c.second {
-				c.note(Finding{File: path, Offset: p.start, Line: p.number, Kind: KnownDamage, Detail: fmt.Sprintf("stands for what could not be restored: %.200s", p.text)})
-			}
-			return nil
-		}
-		if p.kind != "" {
-			fault(p.start, p.number, p.kind, p.why.Error())
-		}
-		if !p.usable() {
-			damaged++
-			return nil
-		}
-		sum.events++
-		if len(p.before) > damaged {
-			fault(p.start, p.number, MissingLine, fmt.Sprintf("the journal has %d lines that belong before it, from position %d on", len(p.before), p.before[0].pos))
-		}
-		if p.gap > 0 && len(p.before) <= damaged {
-			fault(p.start, p.number, VersionGap, fmt.Sprintf("version %d: %d before it are missing", p.ev.Version, p.gap))
-		}
-		if p.half {
-			fault(p.start, p.number, HalfCommit, "the line before it belongs to a commit whose end is missing")
-		}
-		if pos := p.ev.Position; pos > 0 && p.kind != PositionOrder && !c.second {
-			c.seen.add(pos)
-		}
-		damaged = 0
-		return nil
-	})
-	if err != nil {
-		return sum, fmt.Errorf("%s: %w", path, err)
-	}
-	if in.end < size {
-		fault(in.end, in.number+1, Torn, fmt.Sprintf("%d bytes that are no whole commit", size-in.end))
-	}
-	if lacks := doneRecords(in.rest); lacks > damaged {
-		fault(in.end, in.number+1, MissingLine, fmt.Sprintf("the journal has %d lines that the file lacks, from position %d on", lacks, in.rest[0].pos))
-	}
-	return sum, nil
-}
 
 func doneRecords(rs []record) (n int) {
 	for _, r := range rs {
@@ -114,50 +27,93 @@ func (c *checker) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	suspects := map[string]bool{}
 	for path := range c.records { // files that are missing altogether
 		if _, there := slices.BinarySearch(c.paths, path); !there && doneRecords(c.records[path]) > 0 {
 			c.fault(Finding{File: path, Kind: MissingLine, Detail: "the journal has lines of it, and the file is missing"})
 		}
 	}
-	for _, f := range first.Faults {
-		suspects[f.File] = true
+	if err := c.stillNotes(); err != nil {
+		return err
 	}
-	if len(suspects) == 0 && highest <= c.survey.End().Position {
-		c.holes()
+	c.holes() // by the journal that was read before the files
+	if len(first.Faults) == 0 && highest <= c.survey.End().Position {
 		c.report.Faults = append(c.report.Faults, twice...)
 		return nil
 	}
-	c.second = true
-	c.report = &Report{Carts: first.Carts, Events: first.Events, Bytes: first.Bytes, Faults: []Finding{}, Notes: first.Notes}
+	suspects := make(map[string]bool)
+	for _, f := range first.Faults {
+		suspects[f.stream] = true
+	}
+	delete(suspects, "")
+	again := *first
+	again.Faults = []Finding{}
+	c.second, c.report = true, &again
 	if err := c.readJournal(); err != nil {
 		return err
 	}
 	for _, path := range slices.Sorted(maps.Keys(suspects)) {
-		if _, ok := slices.BinarySearch(c.paths, path); ok {
-			if _, err := c.checkFile(ctx, path); err != nil {
-				return err
-			}
+		if err := c.checkStream(ctx, path); err != nil {
+			return err
 		}
 	}
-	now := make(map[Finding]bool)
-	key := func(f Finding) Finding { return Finding{File: f.File, Offset: f.Offset, Kind: f.Kind} }
-	for _, f := range c.report.Faults {
-		now[key(f)] = true
+	again.Events, again.Sealed, again.Snapshots, again.Bytes = first.Events, first.Sealed, first.Snapshots, first.Bytes
+	if c.report.Faults, err = c.foundTwice(first.Faults, c.report.Faults); err != nil {
+		return err
 	}
-	confirmed := slices.DeleteFunc(first.Faults, func(f Finding) bool {
-		if f.Kind == WrongPlace || f.Kind == BadName || f.Kind == MissingLine && f.Offset == 0 && f.Line == 0 {
-			_, err := c.tree.Mode(f.File)
-			return errors.Is(err, fs.ErrNotExist) != (f.Kind == MissingLine)
-		}
-		return !now[key(f)]
-	})
-	c.report.Faults = append(confirmed, twice...)
+	c.report.Faults = append(c.report.Faults, twice...)
 	if end := c.survey.End().Position; highest > end && len(c.report.Faults) == 0 {
 		c.fault(Finding{File: journalDir, Kind: JournalBehind, Detail: fmt.Sprintf("it ends at position %d, and a file has position %d", end, highest)})
 	}
-	c.holes()
 	return c.excuseTorn()
+}
+
+// foundTwice returns what both looks have found, as the second one tells it: lines are sealed, and snapshots grow old,
+// meanwhile. What a file's name says is looked at here.
+func (c *checker) foundTwice(first, second []Finding) (both []Finding, err error) {
+	type same struct {
+		file string // or the stream
+		at   int64
+		kind Kind
+	}
+	key := func(f Finding) same {
+		if f.stream != "" {
+			return same{f.stream, f.at, f.Kind}
+		}
+		return same{f.File, f.Offset, f.Kind}
+	}
+	now := make(map[same][]Finding)
+	for _, f := range second {
+		now[key(f)] = append(now[key(f)], f)
+	}
+	both = []Finding{}
+	for _, f := range first {
+		missing := f.Kind == MissingLine && f.stream == ""
+		if missing || f.Kind == WrongPlace || f.Kind == BadName || f.Kind == NoFile && f.stream == "" {
+			if _, err := c.tree.Mode(f.File); err != nil && !isNotExist(err) {
+				return nil, err
+			} else if isNotExist(err) == missing {
+				both = append(both, f)
+			}
+			continue
+		}
+		if same := now[key(f)]; len(same) > 0 {
+			both, now[key(f)] = append(both, same[0]), same[1:]
+		}
+	}
+	return both, nil
+}
+
+// stillNotes leaves out the notes of what a process that is at work puts in order by itself.
+func (c *checker) stillNotes() error {
+	passing := func(f Finding) bool { return f.Kind == Leftover || f.Kind == Unforced }
+	if c.alone || !slices.ContainsFunc(c.report.Notes, passing) {
+		return nil
+	}
+	held, err := c.tree.Held(lockName)
+	if held {
+		c.report.Notes = slices.DeleteFunc(c.report.Notes, passing)
+	}
+	return err
 }
 
 // excuseTorn makes notes of torn ends that somebody is still writing, or that the journal has the rest of.
@@ -176,8 +132,8 @@ func (c *checker) excuseTorn() error {
 		if f.Kind != Torn {
 			return false
 		}
-		rs := c.records[f.File]
-		rest := len(rs) > 0 && !rs[len(rs)-1].done && !strings.HasPrefix(f.File, journalDir+"/")
+		rs := c.records[f.stream]
+		rest := len(rs) > 0 && !rs[len(rs)-1].done
 		switch {
 		case held:
 			f.Detail += "; a process is at work"
@@ -210,7 +166,8 @@ func (c *checker) holes() {
 
 // place is where a position was found.
 type place struct {
-	path  string
+	path  string // of the stream's file
+	file  string // of the one it is in
 	start int64
 	line  int
 }
@@ -241,8 +198,8 @@ func (c *checker) places(ctx context.Context) (faults []Finding, err error) {
 		}
 		for _, p := range ps {
 			if len(ps) > 1 && p.path != owner[pos] && len(faults) < maxFindings {
-				faults = append(faults, Finding{File: p.path, Offset: p.start, Line: p.line, Kind: PositionTwice,
-					Detail: fmt.Sprintf("position %d is that of a line in %s", pos, owner[pos]), pos: pos})
+				faults = append(faults, Finding{File: p.file, Offset: p.start, Line: p.line, Kind: PositionTwice,
+					Detail: fmt.Sprintf("position %d is that of a line in %s", pos, owner[pos]), stream: p.path, pos: pos})
 			}
 		}
 	}
@@ -250,18 +207,22 @@ func (c *checker) places(ctx context.Context) (faults []Finding, err error) {
 }
 
 func (c *checker) placesIn(ctx context.Context, path string, at map[uint64][]place) (err error) {
-	f, size, err := c.openFile(path)
-	if f == nil || errors.Is(err, errNoFile) {
+	h, err := c.openStream(path)
+	if errors.Is(err, errNoFile) || errors.Is(err, ErrNewerFormat) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return newInspector(f, size, c.opts.MaxLineBytes, nil).run(ctx, func(p *piece) error {
+	defer h.Close() // only read
+	k := &streamCheck{c: c, path: path, h: h, broken: make(map[string]error)}
+	return newInspector(h.lines(0, h.end(), c.opts.MaxLineBytes, nil), nil).run(ctx, func(p *piece) error {
+		k.move(p.start)
+		k.lines++
 		if p.usable() && p.kind != PositionOrder {
 			if _, ok := c.seen.twice[p.ev.Position]; ok {
-				at[p.ev.Position] = append(at[p.ev.Position], place{path, p.start, p.number})
+				file, start := k.place()
+				at[p.ev.Position] = append(at[p.ev.Position], place{path, file, p.start - start, k.lines})
 			}
 		}
 		return nil

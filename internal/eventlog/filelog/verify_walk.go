@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cartd/internal/eventlog"
@@ -15,7 +16,7 @@ func (c *checker) walk() error {
 	if err != nil {
 		return err
 	}
-	c.paths = c.paths[:0]
+	c.paths, c.beside, c.leftovers = c.paths[:0], make(map[string]beside), nil
 	found := false
 	slices.Sort(top)
 	for _, name := range top {
@@ -43,7 +44,7 @@ func (c *checker) walk() error {
 	if !found {
 		return ErrNoLog
 	}
-	slices.Sort(c.paths)
+	c.addAlone()
 	return nil
 }
 
@@ -73,7 +74,9 @@ func (c *checker) walkKind(kind eventlog.Kind) error {
 			return err
 		}
 		if !isDir {
-			c.entry(kind, top, sub)
+			if err := c.entry(kind, top, sub); err != nil {
+				return err
+			}
 			continue
 		}
 		names, err := c.tree.ReadDir(dir)
@@ -81,28 +84,117 @@ func (c *checker) walkKind(kind eventlog.Kind) error {
 			return err
 		}
 		for _, name := range names {
-			c.entry(kind, dir, name)
+			if err := c.entry(kind, dir, name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // entry decides what a file is.
-func (c *checker) entry(kind eventlog.Kind, dir, name string) {
+func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 	path := dir + "/" + name
-	stem, ok := strings.CutSuffix(name, logSuffix)
-	if !ok {
+	stem, sort, number := parseName(name)
+	switch sort {
+	case otherFile:
 		c.unexpected(path)
-		return
+		return nil
+	case leftoverFile:
+		c.leftovers = append(c.leftovers, path)
+		c.note(Finding{File: path, Kind: Leftover, Detail: "was not put in its place before the process that wrote it ended"})
+		return nil
 	}
 	id, err := eventlog.ParseStreamID(kind, stem)
 	if err != nil {
 		c.fault(Finding{File: path, Kind: BadName, Detail: err.Error()})
-		return
+		return nil
 	}
-	if want := newStream(id).path; want != path {
+	log := newStream(id).path
+	if want := parentDir(log) + "/" + name; want != path {
 		c.fault(Finding{File: path, Kind: WrongPlace, Detail: "nobody looks for it here: its place is " + want, place: want})
-		return
+		return nil
 	}
-	c.paths = append(c.paths, path)
+	if sort == streamLog {
+		c.paths = append(c.paths, path)
+		return nil
+	}
+	mode, err := c.tree.Mode(path)
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a := c.beside[log]
+	switch {
+	case !mode.IsRegular():
+		c.fault(Finding{File: path, Kind: NoFile, Detail: errNoFile.Error()})
+		a.odd = a.odd || sort == sealedLog
+	case sort == sealedLog:
+		a.sealed = append(a.sealed, number)
+	default:
+		a.snapshots = true
+	}
+	c.beside[log] = a
+	return nil
+}
+
+// beside is what stands beside a stream's file.
+type beside struct {
+	sealed    []int // numbers of the sealed parts, in order
+	snapshots bool
+	odd       bool // what has the name of a sealed part is no file
+	alone     bool // the stream's file is missing
+}
+
+// addAlone makes streams of those whose file is missing, and puts numbers in order.
+func (c *checker) addAlone() {
+	slices.Sort(c.paths)
+	there := c.paths
+	for log, a := range c.beside {
+		slices.Sort(a.sealed)
+		if _, ok := slices.BinarySearch(there, log); !ok {
+			a.alone = true
+			c.paths = append(c.paths, log)
+		}
+		c.beside[log] = a
+	}
+	slices.Sort(c.paths)
+}
+
+// fileSort is what the name of a file in a stream's directory makes of it.
+type fileSort int
+
+const (
+	otherFile fileSort = iota
+	streamLog
+	sealedLog
+	savedState
+	leftoverFile // of any of the others, on its way there
+)
+
+// parseName returns what a file's name says: the stream's name, and the number of a sealed part.
+func parseName(name string) (stem string, sort fileSort, number int) {
+	if of, ok := strings.CutSuffix(name, ".tmp"); ok {
+		if stem, sort, _ := parseName(of); sort == streamLog || sort == sealedLog || sort == savedState {
+			return stem, leftoverFile, 0
+		}
+		return "", otherFile, 0
+	}
+	if stem, ok := strings.CutSuffix(name, logSuffix); ok {
+		return stem, streamLog, 0
+	}
+	for _, suffix := range []string{".snapshot", ".snapshot.old"} {
+		if stem, ok := strings.CutSuffix(name, suffix); ok {
+			return stem, savedState, 0
+		}
+	}
+	if stem, rest, ok := strings.Cut(name, ".events."); ok {
+		digits, _ := strings.CutSuffix(rest, ".log.zst")
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 && sealedPath(stem+logSuffix, n) == name {
+			return stem, sealedLog, n
+		}
+	}
+	return "", otherFile, 0
 }

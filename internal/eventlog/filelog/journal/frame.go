@@ -22,7 +22,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errDamaged = errors.New("damaged frame")
 
-// ID is the incarnation of a log: random, made with the log. Frames of another one never check out.
+// ID is the incarnation of a log: a random UUID, made with the log. Frames of another one never check out.
 type ID [16]byte
 
 // Frame is what was written with one sync.

@@ -95,14 +95,17 @@ func (w *Writer) large(size int) (prepared, error) {
 	return w.fill(name, size)
 }
 
-// prepare makes the next segment, out of the spare one if there is one.
+// prepare makes the next segment, out of a spare one if there is one.
 func (w *Writer) prepare() (prepared, error) {
 	w.mu.Lock()
-	name := w.spare
-	w.spare = ""
-	fresh := name == ""
+	var name string
+	last := len(w.spares) - 1
+	fresh := last < 0
 	if fresh {
 		name = w.tmpName()
+	} else {
+		name = w.spares[last]
+		w.spares = w.spares[:last]
 	}
 	w.mu.Unlock()
 	if fresh {

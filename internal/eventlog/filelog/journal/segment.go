@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"strings"
 
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -117,10 +118,7 @@ type State struct {
 
 // NewState returns the state of a new log, whose last event before the journal was at position.
 func NewState(position uint64) State {
-	var s State
-	rand.Read(s.ID[:]) // never fails
-	s.Position = position
-	return s
+	return State{ID: ID(uuid.New()), Position: position}
 }
 
 func (s State) encode() []byte {

@@ -52,7 +52,7 @@ type Writer struct {
 
 	mu     sync.Mutex // guards the following
 	live   []segment  // oldest first; the last one is being written
-	spare  string     // a segment to be used again; "" for none
+	spares []string   // segments to be used again, at most maxSpares
 	number int        // of the last file being prepared
 }
 
@@ -62,6 +62,9 @@ type segment struct {
 	bytes int
 	last  uint64 // number of its last frame
 }
+
+// maxSpares is how many segments that are let go of are kept, so that no zeros have to be written for the next ones.
+const maxSpares = 4
 
 // leastSegment is how small a segment gets where no larger file may be made.
 const leastSegment = 4 << 10
@@ -199,7 +202,7 @@ func (w *Writer) rotate(n int) error {
 	return nil
 }
 
-// Retire lets go of segments all of whose frames are numbered up to frame and checkpointed. One is kept for use
+// Retire lets go of segments all of whose frames are numbered up to frame and checkpointed. A few are kept for use
 // again. keep is asked for each segment whether it has to stay for another reason; nil: none has to.
 func (w *Writer) Retire(frame uint64, keep func(name string) bool) error {
 	w.mu.Lock()
@@ -208,40 +211,35 @@ func (w *Writer) Retire(frame uint64, keep func(name string) bool) error {
 		gone = append(gone, w.live[0])
 		w.live = w.live[1:]
 	}
+	room := maxSpares - len(w.spares)
 	w.mu.Unlock()
 	if len(gone) == 0 {
 		return nil
 	}
-	spare := ""
+	var spares []string
 	for _, s := range gone {
-		w.mu.Lock()
-		again := w.spare == "" && spare == "" && s.bytes == w.opts.SegmentBytes
-		tmp := ""
-		if again {
-			tmp = w.tmpName()
-		}
-		w.mu.Unlock()
-		if !again {
+		if len(spares) >= room || s.bytes != w.opts.SegmentBytes {
 			if err := w.tree.Remove(s.name); err != nil {
 				return err
 			}
 			continue
 		}
+		w.mu.Lock()
+		tmp := w.tmpName()
+		w.mu.Unlock()
 		if err := w.tree.Rename(s.name, tmp); err != nil {
 			return err
 		}
-		spare = tmp
+		spares = append(spares, tmp)
 	}
 	if w.opts.Sync { // before a spare gets a new header: its old name must not come back
 		if err := w.tree.SyncDir(w.dir); err != nil {
 			return err
 		}
 	}
-	if spare != "" {
-		w.mu.Lock()
-		w.spare = spare
-		w.mu.Unlock()
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spares = append(w.spares, spares...)
 	return nil
 }
 

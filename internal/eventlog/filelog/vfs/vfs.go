@@ -34,8 +34,8 @@ type FS interface {
 	CreateNew(name string) (File, error)
 	// Mkdir makes a directory; fs.ErrExist when it is there. It is durable after SyncDir of its parent.
 	Mkdir(name string) error
-	// Rename gives a file another name in the same directory, in place of a file that has it. It is durable after
-	// SyncDir.
+	// Rename gives a file another name, in place of a file that has it. It is durable after SyncDir, of both
+	// directories if it was moved to another one.
 	Rename(from, to string) error
 	// Remove removes a file.
 	Remove(name string) error

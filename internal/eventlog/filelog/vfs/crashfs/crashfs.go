@@ -3,7 +3,6 @@
 package crashfs
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"maps"
@@ -45,7 +44,10 @@ type node struct {
 type move struct {
 	from, to string
 	node     *node
+	half     *half // of a change of two directories, which are lost together if neither is synced; nil otherwise
 }
+
+type half struct{ _ byte } // its address counts
 
 // write is a change of a file: data at off, or its length.
 type write struct {
@@ -83,6 +85,18 @@ func (f *FS) Crash(hook func(), lose func() bool, torn func(n int) int) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	done := make(map[*node]*node)
+	halves := make(map[*half]bool) // whether they are lost
+	lost := func(m move) bool {
+		if m.half == nil {
+			return lose()
+		}
+		l, known := halves[m.half]
+		if !known {
+			l = lose()
+			halves[m.half] = l
+		}
+		return l
+	}
 	var crash func(n *node) *node
 	crash = func(n *node) *node {
 		if c := done[n]; c != nil {
@@ -107,7 +121,7 @@ func (f *FS) Crash(hook func(), lose func() bool, torn func(n int) int) *FS {
 		names := make(map[string]*node)
 		maps.Copy(names, n.kept)
 		for _, m := range n.moves {
-			if !lose() {
+			if !lost(m) {
 				apply(names, m)
 			}
 		}
@@ -250,10 +264,14 @@ func (f *FS) Rename(from, to string) error {
 		return err
 	case n == nil:
 		return &os.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
-	case dir != toDir:
-		return &os.PathError{Op: "rename", Path: to, Err: errors.ErrUnsupported}
 	}
-	dir.change(move{from: base, to: toBase, node: n})
+	if dir == toDir {
+		dir.change(move{from: base, to: toBase, node: n})
+		return nil
+	}
+	both := &half{}
+	dir.change(move{from: base, half: both})
+	toDir.change(move{to: toBase, node: n, half: both})
 	return nil
 }
 

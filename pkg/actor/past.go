@@ -1,0 +1,69 @@
+package actor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// past is what the events of a log have made, whoever replays them.
+type past[S any] struct {
+	cfg    *Config[S]
+	id     string
+	state  *S
+	info   Info
+	keys   keyring
+	events uint64 // in the log, those not decided included
+}
+
+// reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
+// none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
+func (p *past[S]) reapply(state *S, ev Event) error {
+	p.events++
+	p.info.Version = ev.Version
+	if ev.Damaged {
+		p.info.Damaged = true
+		return nil
+	}
+	p.touch(ev.Time)
+	if ev.Key != "" {
+		p.keys.add(ev.Key, ev.Request)
+	}
+	if ev.Type == typeNoChange {
+		return nil
+	}
+	m, err := p.cfg.Replay.Decode(ev.Type, ev.Payload)
+	if errors.Is(err, ErrNewerSchema) {
+		return err
+	}
+	if err != nil {
+		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
+		p.info.Damaged = p.info.Damaged || !slices.Contains(p.cfg.Requests, ev.Type)
+	} else {
+		err = p.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	}
+	if err != nil && !errors.Is(err, NoChange) {
+		p.cfg.Observer.EventSkipped(p.cfg.Kind, p.id, ev, err)
+	}
+	return nil
+}
+
+// applyContained is Replay.Apply: a handler that panics must not make its cart unreadable for ever.
+func (p *past[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.cfg.Observer.Panicked(p.cfg.Kind, p.id, r)
+			p.info.Damaged = true
+			err = fmt.Errorf("handler panicked: %v", r)
+		}
+	}()
+	return p.cfg.Replay.Apply(state, m, meta)
+}
+
+func (p *past[S]) touch(t time.Time) {
+	if p.info.Created.IsZero() {
+		p.info.Created = t
+	}
+	p.info.Updated = t
+}
