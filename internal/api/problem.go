@@ -9,6 +9,7 @@ import (
 
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
+	"cartd/internal/grain"
 	"cartd/pkg/actor"
 )
 
@@ -135,6 +136,8 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 		return cartNotFound()
 	case actor.CodeUnknownMutation, actor.CodeFull:
 		code = "validation_failed"
+	case grain.CodeReservation: // the total is another without the voucher
+		code = "expected_total_changed"
 	}
 	p := fault(code, "%s", r.Message)
 	if p.Status == http.StatusUnprocessableEntity && r.Field != "" {

@@ -20,13 +20,15 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 	// MaxEvents bounds a cart's history.
 	MaxEvents int
+	// Send carries errands to other grains. Without it carts are never merged, and vouchers not told of their uses.
+	Send func(id string, errands []actor.Errand)
 }
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // a limit that was lowered is for what comes
-	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
-	return actor.Config[Cart]{
+	replay.MaxLines, replay.MaxQuantity, replay.MaxMergeBytes = math.MaxInt, math.MaxInt64, math.MaxInt
+	cfg := actor.Config[Cart]{
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
 		Replay:    Registry(replay),
@@ -44,7 +46,12 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Now:       opts.Now,
 		Stopped:   opts.Stopped,
 		MaxEvents: opts.MaxEvents,
+		Send:      opts.Send,
 	}
+	if opts.Send != nil {
+		cfg.Errands = errands
+	}
+	return cfg
 }
 
 // hidden says why a cart is not shown any more.
