@@ -83,6 +83,7 @@ func TestFlagsThatMakeNoSenseGiveOneClearLine(t *testing.T) {
 		{args: []string{"--max-body=0"}, want: "--max-body"},
 		{args: []string{"--max-lines=-1"}, want: "--max-lines"},
 		{args: []string{"--max-quantity=0"}, want: "--max-quantity"},
+		{args: []string{"--max-events=0"}, want: "--max-events"},
 		{args: []string{"--currency=pounds"}, want: `--currency: "pounds" is not three capital letters`},
 		{args: []string{"--durability=never"}, want: "--durability"},
 		{args: []string{"--store=memory"}, want: "--store"},

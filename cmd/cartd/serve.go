@@ -33,6 +33,7 @@ type serveCmd struct {
 	MaxItems        int           `default:"1000" help:"Most items or mutations in one request."`
 	MaxLines        int           `default:"5000" help:"Most lines in a cart."`
 	MaxQuantity     int64         `default:"1000000" help:"Largest quantity of a line."`
+	MaxEvents       int           `default:"1000000" help:"Most changes of a cart in its life."`
 	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
 	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
 
@@ -63,7 +64,7 @@ func (c *serveCmd) Validate() error {
 	for _, limit := range []struct {
 		flag  string
 		value int64
-	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}} {
+	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}} {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}

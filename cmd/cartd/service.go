@@ -70,6 +70,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
+			MaxEvents: c.MaxEvents,
 		}))
 	})
 

@@ -133,7 +133,7 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 	switch code {
 	case actor.CodeNotFound:
 		return cartNotFound()
-	case actor.CodeUnknownMutation:
+	case actor.CodeUnknownMutation, actor.CodeFull:
 		code = "validation_failed"
 	}
 	p := fault(code, "%s", r.Message)

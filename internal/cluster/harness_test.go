@@ -28,6 +28,7 @@ type carts struct {
 	ended  chan struct{} // capacity 1: activations have left the table since it was last read
 
 	active, activated, panics atomic.Int64
+	replayed                  atomic.Int64 // events
 }
 
 func newCarts(t testing.TB, store eventlog.Store, idle time.Duration) *carts {
@@ -47,12 +48,14 @@ func newCarts(t testing.TB, store eventlog.Store, idle time.Duration) *carts {
 	return c
 }
 
-func (c *carts) Activated(string)                                   { c.active.Add(1); c.activated.Add(1) }
-func (c *carts) Passivated(string)                                  { c.active.Add(-1) }
-func (c *carts) Replayed(string, string, time.Duration, int, error) {}
-func (c *carts) EventSkipped(_, _ string, _ actor.Event, _ error)   {}
-func (c *carts) Panicked(string, string, any)                       { c.panics.Add(1) }
-func (c *carts) CommitFailed(string, string, error)                 {}
+func (c *carts) Activated(string)                                 { c.active.Add(1); c.activated.Add(1) }
+func (c *carts) Passivated(string)                                { c.active.Add(-1) }
+func (c *carts) EventSkipped(_, _ string, _ actor.Event, _ error) {}
+func (c *carts) Panicked(string, string, any)                     { c.panics.Add(1) }
+func (c *carts) CommitFailed(string, string, error)               {}
+func (c *carts) Replayed(_, _ string, _ time.Duration, events int, _ error) {
+	c.replayed.Add(int64(events))
+}
 
 // await returns when done says so, which is asked each time that activations have ended.
 func (c *carts) await(t testing.TB, ctx context.Context, done func() bool) {

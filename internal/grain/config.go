@@ -18,6 +18,8 @@ type Options struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 	Stopped  func(id string, self *protoactor.PID)
+	// MaxEvents bounds a cart's history.
+	MaxEvents int
 }
 
 // Config makes carts within limits, with their logs in store.
@@ -41,6 +43,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Logger:    opts.Logger,
 		Now:       opts.Now,
 		Stopped:   opts.Stopped,
+		MaxEvents: opts.MaxEvents,
 	}
 }
 

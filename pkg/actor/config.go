@@ -41,6 +41,9 @@ type Config[S any] struct {
 	// wait for the disk; what comes on top is refused with CodeUnavailable. So are commands while the views in the
 	// answers of one activation that wait have over 64 MiB. Default: 1,024 each.
 	MaxQueued, MaxInFlight int
+	// MaxEvents bounds a grain: at so many events commands are refused with CodeFull, and repeats of keys and queries
+	// alone are answered. Each event that had a key takes 24 bytes of an activation's memory for ever. Default: 1,000,000.
+	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
 	// Observer hears what happens inside. Default: nobody.
@@ -87,6 +90,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 1024
+	}
+	if c.MaxEvents <= 0 {
+		c.MaxEvents = 1_000_000
 	}
 	if c.Now == nil {
 		c.Now = time.Now

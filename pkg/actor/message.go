@@ -65,6 +65,7 @@ const (
 	CodeKeyReused       = "idempotency_key_reused" // Key came with another Request before
 	CodeUnavailable     = "unavailable"            // nothing was applied; worth another try later
 	CodeOutcomeUnknown  = "outcome_unknown"        // it may or may not have been applied
+	CodeFull            = "full"                   // the grain has as many events as it may have
 	CodeInternal        = "internal"               // a bug; nothing was applied
 	CodeNotApplied      = "not_applied"            // of a step: accepted, but another step was refused
 	CodeUnknownMutation = "unknown_mutation"       // of a step: no handler is registered

@@ -231,3 +231,21 @@ func TestSnapshotAndTailMakeTheSameStateAsTheWholeLog(t *testing.T) {
 		}
 	})
 }
+
+func TestFullGrainRefusesCommandsAndStillKnowsItsKeys(t *testing.T) {
+	h := newHost(t, func(c *actor.Config[sum]) { c.MaxEvents = 3 })
+	for i := range 3 {
+		h.ask(t, "a", keyed(fmt.Sprint(i), 7, required(&add{1})))
+	}
+	for _, cmd := range []*actor.Command{required(&add{1}), optional(&add{1}, &add{1}), keyed("new", 7, required(&add{1}))} {
+		if r := h.ask(t, "a", cmd); code(r) != actor.CodeFull || r.Version != 3 {
+			t.Errorf("got %q at version %d, want %q at 3", code(r), r.Version, actor.CodeFull)
+		}
+	}
+	if r := h.ask(t, "a", keyed("1", 7, required(&add{1}))); code(r) != "" || !r.Replayed {
+		t.Errorf("repeat of a key: got %q, replayed %t; want the cart as it is", code(r), r.Replayed)
+	}
+	if got := h.view(t, "a"); got != "3" {
+		t.Errorf("sum is %s, want 3", got)
+	}
+}

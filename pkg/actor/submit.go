@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
@@ -96,6 +97,8 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 		return reply
 	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
 		return refuse(CodeUnavailable, "the request waited too long and was not applied")
+	case g.events+uint64(len(cmd.Steps)) > uint64(g.cfg.MaxEvents):
+		return refuse(CodeFull, fmt.Sprintf("the %s has had %d changes; the most is %d", g.cfg.Kind, g.events, g.cfg.MaxEvents))
 	case g.queue.Load() >= int64(g.cfg.MaxInFlight) || g.waiting.Load() > maxWaitingBytes:
 		return refuse(CodeUnavailable, "too many changes of this "+g.cfg.Kind+" wait for the disk")
 	}

@@ -1,0 +1,52 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"testing"
+)
+
+func TestLongCartComesBackFromItsSnapshotAfterAKill(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s := serve(t, data)
+	s.create(t, "c")
+	for n := range 400 {
+		s.add(t, "c", fmt.Sprint("SKU", n%300, "-", n))
+	}
+	eventually(t, "a snapshot is written", func() bool { return s.metrics(t)["cartd_event_log_snapshots_total"] == 1 })
+	before := s.do(t, http.StatusOK, "GET", "/v1/carts/c", "").body
+	s.kill()
+
+	s = serve(t, data)
+	if after := s.do(t, http.StatusOK, "GET", "/v1/carts/c", "").body; !bytes.Equal(before, after) {
+		t.Errorf("the cart was\n%s\nand is\n%s", before, after)
+	}
+	if v := s.metrics(t)["cartd_event_log_snapshots_unused_total"]; v != 0 {
+		t.Errorf("%v snapshots were of no use, want 0", v)
+	}
+	for _, n := range []int{0, 200, 399} { // from the snapshot, and from behind it
+		if a := s.add(t, "c", fmt.Sprint("SKU", n%300, "-", n)); a.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("add %d again: %s, want it replayed", n, a.body)
+		}
+	}
+	wantVersions(t, s, "c", 401)
+}
+
+func TestFullCartRefusesChanges(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir(), "--max-events=3")
+	s.create(t, "c")
+	s.add(t, "c", "A")
+	s.add(t, "c", "B")
+	wantProblem(t, s.do(t, http.StatusUnprocessableEntity, "POST", "/v1/carts/c/mutations", addItem("C", 1, 1, "")), http.StatusUnprocessableEntity, "validation_failed")
+	if a := s.add(t, "c", "B"); a.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("the last add again: %s, want it replayed", a.body)
+	}
+	if c := s.cart(t, "c"); c.Version != 3 || len(c.Items) != 2 {
+		t.Errorf("cart is %+v, want version 3 with two items", c)
+	}
+}
