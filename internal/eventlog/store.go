@@ -9,6 +9,8 @@ import (
 
 // Store keeps streams. All methods are safe for concurrent use.
 type Store interface {
+	Feed
+
 	// Activate claims the stream for one writer. It waits until the appends of the writer before it are decided,
 	// and fences that writer off: its later appends report ErrFenced. A stream that does not exist is empty;
 	// activating it stores nothing. Release the activation when done.

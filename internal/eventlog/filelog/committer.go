@@ -180,6 +180,7 @@ func (l *Log) publish(frame *journal.Builder, shares []share) {
 			l.scheduleBehind(shares[i].s)
 		}
 	}
+	l.tail.Advance(l.journal.State().Position)
 	m.Appends.Add(float64(frame.Count))
 	m.FilesExisting.Add(float64(made))
 	m.LastAppend.Set(float64(l.opts.Now().UnixMilli()) / 1000)

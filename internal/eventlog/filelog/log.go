@@ -13,6 +13,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/journal"
 	"cartd/internal/eventlog/filelog/vfs"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -29,11 +31,15 @@ type Log struct {
 	dir     string // for messages
 	lock    io.Closer
 	space   space
+	tail    eventlog.Tail // where the journal's acknowledged part ends
+	pins    eventlog.Pins
 	failed  chan struct{} // closed by fail
 	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
 	wg      sync.WaitGroup
 
 	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
+
+	incarnation uuid.UUID // of the journal
 
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
@@ -102,6 +108,7 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	}
 	l.wg.Go(l.checkpointer)
 	if l.space.mark > 0 {
+		l.space.reclaim, l.space.headroom = l.reclaim, headroomSegments*int64(l.opts.SegmentBytes)
 		l.wg.Go(func() { l.space.watch(l.stop) })
 	}
 	return l, nil
@@ -302,6 +309,7 @@ func (l *Log) Close() error {
 	l.qmu.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
+	l.tail.Close()
 	l.snapshots.close()
 	l.saving.Wait()
 	close(l.stop)

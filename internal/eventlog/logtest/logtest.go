@@ -57,6 +57,14 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Store) {
 		{"ReplayBeginsBehindSnapshot", snapshots},
 		{"SnapshotsRememberIDs", snapshotsRememberIDs},
 		{"SnapshotsOfRefusedEventsAreDropped", snapshotsOfRefusedEventsAreDropped},
+		{"FeedHasEveryEventOnceByPosition", feedIsDense},
+		{"FeedBeginsAnywhere", feedBeginsAnywhere},
+		{"FeedEndsAtTheHeadOfItsStart", feedEndsAtHead},
+		{"FollowerMissesNothing", followerMissesNothing},
+		{"SlowReaderHoldsNobodyUp", slowReader},
+		{"FeedTellsOfWhatIsDecidedOnly", feedTellsDecided},
+		{"WaitingForEventsEndsWithTheStore", waitEnds},
+		{"StreamsAreListed", streamsAreListed},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}

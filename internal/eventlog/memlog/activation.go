@@ -64,6 +64,9 @@ func (a *activation) Append(c eventlog.Commit, decided func(eventlog.Receipt, er
 	l.mu.Lock()
 	it := &item{s: a.s, act: a, decided: decided}
 	it.receipt, it.n, it.err = a.accept(c)
+	if it.receipt.Duplicate {
+		it.place = a.s.ids[c.Events[len(c.Events)-1].ID]
+	}
 	if _, conflict := errors.AsType[*eventlog.ConflictError](it.err); conflict {
 		a.dead = it.err
 	}
@@ -164,7 +167,7 @@ func (s *stream) repeat(c eventlog.Commit) (receipt eventlog.Receipt, ok bool, e
 				other = &eventlog.DuplicateIDError{Stream: s.id, ID: ev.ID.String(), Version: old.Version}
 			}
 		}
-		receipt = eventlog.Receipt{Version: old.Version, Position: old.Position, Duplicate: true}
+		receipt = eventlog.Receipt{Version: old.Version, Duplicate: true} // where is known when it is decided
 	}
 	switch {
 	case found == 0:

@@ -40,6 +40,12 @@ type Log struct {
 	cause    error
 	failed   chan struct{}
 	epoch    uint64
+
+	feed      []eventlog.Event // what is decided, by position; never changed behind its length
+	compacted uint64           // ReadAll gives what is above it
+	tail      eventlog.Tail
+	pins      eventlog.Pins
+	id        uuid.UUID
 }
 
 // stream is kept for ever; all holds what is decided and, behind it, what is queued.
@@ -67,12 +73,13 @@ type item struct {
 	n       int
 	receipt eventlog.Receipt
 	err     error
+	place   int // in s.all, of the event that a repeat repeats
 	decided func(eventlog.Receipt, error)
 }
 
 // New returns an empty store.
 func New() *Log {
-	return &Log{streams: map[eventlog.StreamID]*stream{}, failed: make(chan struct{})}
+	return &Log{streams: map[eventlog.StreamID]*stream{}, failed: make(chan struct{}), id: uuid.New()}
 }
 
 // Activate implements [eventlog.Store].
@@ -191,6 +198,7 @@ func (l *Log) Close() error {
 	if drained != nil {
 		<-drained
 	}
+	l.tail.Close()
 	return nil
 }
 
