@@ -56,7 +56,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 	logMetrics := eventlog.NewMetrics(reg)
 	svc.store, err = filelog.Open(c.Data, filelog.Options{
-		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), Metrics: logMetrics, Logger: logger,
+		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), FeedRetention: c.FeedRetention, Metrics: logMetrics, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
