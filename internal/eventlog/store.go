@@ -20,6 +20,9 @@ type Store interface {
 	// storage when the loop began. It stops after the first error. A stream that does not exist yields nothing.
 	Read(ctx context.Context, id StreamID) iter.Seq2[Event, error]
 
+	// Recall is Read that may begin behind a snapshot: load is offered them as in Activation.Replay. It claims nothing.
+	Recall(ctx context.Context, id StreamID, load func(data []byte) error) iter.Seq2[Event, error]
+
 	// Writable returns nil if an append would be accepted now; otherwise ErrLowSpace, ErrFailed or ErrClosed.
 	// It does no I/O.
 	Writable() error

@@ -20,6 +20,9 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 	// MaxEvents bounds a cart's history.
 	MaxEvents int
+	// Changed is told of each cart that has changed, when the change is on stable storage and before anybody hears of
+	// it. It must not block. nil: nobody is told.
+	Changed func(Summary)
 }
 
 // Config makes carts within limits, with their logs in store.
@@ -27,7 +30,15 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 	replay := limits // rounds as they were rounded; but a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
 	state := rules{rounding: limits.Rounding}
+	var changed func(string, *Cart, actor.Info) func()
+	if opts.Changed != nil {
+		changed = func(_ string, c *Cart, info actor.Info) func() {
+			s := c.summary(info)
+			return func() { opts.Changed(s) }
+		}
+	}
 	return actor.Config[Cart]{
+		Changed:   changed,
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
 		Replay:    Registry(replay),

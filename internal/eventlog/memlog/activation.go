@@ -45,13 +45,7 @@ func (a *activation) Replay(ctx context.Context, load func([]byte) error) iter.S
 			yield(eventlog.Event{}, fmt.Errorf("replay %s: %w", a.s.id, err))
 			return
 		}
-		for _, snap := range slices.Backward(saved) {
-			if load != nil && load(slices.Clone(snap.data)) == nil {
-				evs = evs[snap.place:]
-				break
-			}
-		}
-		if each(ctx, evs, yield) {
+		if each(ctx, evs[accepted(saved, load):], yield) {
 			l.mu.Lock()
 			a.replayed = true
 			l.mu.Unlock()

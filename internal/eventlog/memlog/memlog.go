@@ -123,19 +123,34 @@ func (l *Log) Activate(ctx context.Context, id eventlog.StreamID) (eventlog.Acti
 
 // Read implements [eventlog.Store].
 func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog.Event, error] {
+	return l.Recall(ctx, id, nil)
+}
+
+// Recall implements [eventlog.Store].
+func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte) error) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		l.mu.Lock()
-		closed, evs := l.closed, []eventlog.Event(nil)
+		closed, evs, saved := l.closed, []eventlog.Event(nil), []snapshot(nil)
 		if s := l.streams[id]; s != nil {
-			evs = s.all[:s.durable:s.durable]
+			evs, saved = s.all[:s.durable:s.durable], slices.Clone(s.saved)
 		}
 		l.mu.Unlock()
 		if closed {
 			yield(eventlog.Event{}, eventlog.ErrClosed)
 			return
 		}
-		each(ctx, evs, yield)
+		each(ctx, evs[accepted(saved, load):], yield)
 	}
+}
+
+// accepted returns the place behind the newest snapshot that load takes; 0 if it takes none.
+func accepted(saved []snapshot, load func([]byte) error) int {
+	for _, snap := range slices.Backward(saved) {
+		if load != nil && load(slices.Clone(snap.data)) == nil {
+			return snap.place
+		}
+	}
+	return 0
 }
 
 // each yields copies, so that a caller who breaks the rule and writes to a payload harms only itself.
