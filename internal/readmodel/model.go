@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrBuilding means that the model is being built and knows only part of the carts.
@@ -112,7 +113,7 @@ func (m *Model) load() (usable bool, err error) {
 	if err == nil {
 		s, usable, err = readState(m.db)
 	}
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return false, errors.New("another process has it open")
 	}
 	if err != nil {
