@@ -68,9 +68,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		logger.Warn("durability is os: changes that were answered are lost when the machine dies")
 	}
 
-	if svc.list, err = c.openList(svc.store, reg, logger); err != nil {
-		return nil, err
-	}
+	svc.list = c.openList(svc.store, reg, logger)
 
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
@@ -94,7 +92,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 const readModelName = "readmodel.db"
 
 // openList opens the list of carts, which lives beside the event log.
-func (c *serveCmd) openList(store *filelog.Log, reg prometheus.Registerer, logger *slog.Logger) (*readmodel.Model, error) {
+func (c *serveCmd) openList(store *filelog.Log, reg prometheus.Registerer, logger *slog.Logger) *readmodel.Model {
 	carts := grain.Config(store, grain.Limits{}, grain.Options{}) // limits do not matter to what is stored
 	return readmodel.Open(filepath.Join(c.Data, readModelName), readmodel.Options{
 		Store: store, Metrics: readmodel.NewMetrics(reg), Logger: logger,

@@ -25,13 +25,10 @@ func openListing(t *testing.T) *shop {
 	list := &lateList{}
 	s := openShop(t, func(o *api.Options) { o.List = list })
 	cfg := grain.Config(s.store, grain.Limits{}, grain.Options{})
-	model, err := readmodel.Open(filepath.Join(t.TempDir(), "list.db"), readmodel.Options{Store: s.store,
+	model := readmodel.Open(filepath.Join(t.TempDir(), "list.db"), readmodel.Options{Store: s.store,
 		Read: func(ctx context.Context, id eventlog.StreamID) (grain.Summary, error) {
 			return grain.ReadSummary(ctx, cfg, s.store, id)
 		}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	list.Model = model
 	t.Cleanup(func() {
 		if err := model.Close(); err != nil {

@@ -17,7 +17,8 @@
 // [Model.List] returns ErrBuilding.
 //
 // Nothing here holds a commit or an answer up. A model that cannot keep pace falls behind and catches up by position;
-// List waits a moment for what was acknowledged before it was called.
+// List waits a moment for what was acknowledged before it was called. While the disk is too full for the log to be written
+// to, the rows stay as they are.
 //
 // # Buckets
 //
@@ -29,6 +30,6 @@
 //
 // Numbers in keys are big-endian. class is a [Class].
 //
-//	model, err := readmodel.Open("data/readmodel.db", readmodel.Options{Store: store, Read: read})
+//	model := readmodel.Open("data/readmodel.db", readmodel.Options{Store: store, Read: read})
 //	page, err := model.List(ctx, readmodel.Query{Status: grain.StatusOpen, Limit: 100})
 package readmodel

@@ -17,16 +17,22 @@ const (
 	restFactor = 3
 	// closeTime bounds the last round.
 	closeTime = 5 * time.Second
-	// buildAgain is how long it waits after a build that failed.
-	buildAgain = 10 * time.Second
+	// again is how long it waits after an error.
+	again = 10 * time.Second
 )
 
 // run keeps the rows up to date until ctx ends.
 func (m *Model) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		if m.low() { // what room there is is not the model's to take
+			if !m.sleep(ctx, m.opts.Every) {
+				return
+			}
+			continue
+		}
 		if !m.ready.Load() {
 			if err := m.build(ctx); err != nil {
-				if !m.rest(ctx, buildAgain, "build the list of carts", err) {
+				if !m.rest(ctx, again, "build the list of carts", err) {
 					return
 				}
 				continue
@@ -38,9 +44,12 @@ func (m *Model) run(ctx context.Context) {
 		if !m.ready.Load() {
 			continue
 		}
+		if m.low() {
+			continue
+		}
 		start := time.Now()
 		if err := m.round(ctx); err != nil {
-			if !m.rest(ctx, m.opts.Every, "bring the list of carts up to date", err) {
+			if !m.rest(ctx, again, "bring the list of carts up to date", err) {
 				return
 			}
 			continue
@@ -49,7 +58,7 @@ func (m *Model) run(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
-	if m.ready.Load() {
+	if m.ready.Load() && !m.low() {
 		_ = m.round(last) // what it does not get to is in the log
 	}
 }
@@ -92,6 +101,14 @@ func (m *Model) rest(ctx context.Context, d time.Duration, what string, err erro
 		return true
 	}
 	m.opts.Logger.Error(what, "error", err)
+	return m.sleep(ctx, d)
+}
+
+// low reports whether the disk is too full to be written to.
+func (m *Model) low() bool { return errors.Is(m.opts.Store.Writable(), eventlog.ErrLowSpace) }
+
+// sleep waits; it returns false when there is no going on.
+func (m *Model) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -245,10 +262,10 @@ func (m *Model) replace() error {
 		if err := m.db.Close(); err != nil {
 			m.opts.Logger.Warn("close the list of carts", "error", err)
 		}
+		m.db = nil
 	}
 	db, err := freshDB(m.path)
 	if err != nil {
-		m.db = nil
 		return err
 	}
 	m.db = db

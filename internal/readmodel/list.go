@@ -44,17 +44,20 @@ type Page struct {
 
 // List returns a page of carts, in the order of their ids. A cart that matches as long as somebody goes from page to page
 // is on exactly one of them, whatever changes meanwhile. Every cart is at least as new as the answers given before the
-// call, unless the model is that much behind that this would take more than two seconds. A page may have fewer carts than
+// call, unless the model is that much behind that this would take more than two seconds, or nothing may be written to the
+// disk. A page may have fewer carts than
 // Limit, even none, and a Next: one call looks at 50,000 carts at the most. Errors: ErrCursor, ErrBuilding.
 func (m *Model) List(ctx context.Context, q Query) (Page, error) {
 	after, err := parseCursor(q.Cursor)
 	if err != nil {
 		return Page{}, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, listWait)
-	defer cancel()
-	if err := m.Fresh(waiting); errors.Is(err, ErrBuilding) || ctx.Err() != nil {
-		return Page{}, err
+	if !m.low() { // nothing is written then
+		waiting, cancel := context.WithTimeout(ctx, listWait)
+		defer cancel()
+		if err := m.Fresh(waiting); errors.Is(err, ErrBuilding) || ctx.Err() != nil {
+			return Page{}, err
+		}
 	}
 	var page Page
 	err = m.view(func(tx *bbolt.Tx) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrBuilding means that the model is being built and knows only part of the carts.
@@ -25,6 +26,8 @@ type Log interface {
 	eventlog.Feed
 	// Failed is closed when the log has failed for good.
 	Failed() <-chan struct{}
+	// Writable returns an error that wraps eventlog.ErrLowSpace while the disk is too full to be written to.
+	Writable() error
 }
 
 // Options are what a Model is made of. Store and Read are required.
@@ -78,8 +81,9 @@ type Model struct {
 }
 
 // Open opens the model whose database is at path, made if need be, and keeps it up to date until Close. It returns
-// before a model that has to be built is. Only one process may open it.
-func Open(path string, opts Options) (*Model, error) {
+// before a model that has to be built is. A database that cannot be opened or made is told to the Logger and tried again
+// later: there is no list until then, and all else works. Only one process may use it.
+func Open(path string, opts Options) *Model {
 	if opts.Every <= 0 {
 		opts.Every = time.Second
 	}
@@ -92,7 +96,7 @@ func Open(path string, opts Options) (*Model, error) {
 	m := &Model{opts: opts, path: path, asked: make(chan struct{}, 1)}
 	usable, err := m.load()
 	if err != nil {
-		return nil, fmt.Errorf("open read model %s: %w", path, err)
+		opts.Logger.Warn("list of carts cannot be read: it is built anew", "file", path, "error", err)
 	}
 	m.pin = opts.Store.Pin(m.position)
 	m.ready.Store(usable)
@@ -100,33 +104,26 @@ func Open(path string, opts Options) (*Model, error) {
 	ctx, quit := context.WithCancel(context.Background())
 	m.quit = quit
 	m.wg.Go(func() { m.run(ctx) })
-	return m, nil
+	return m
 }
 
 // load opens the database, and reports whether its rows are of use.
 func (m *Model) load() (usable bool, err error) {
+	if _, err := os.Stat(m.path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	err = contained(func() error {
 		m.db, err = openDB(m.path)
 		return err
 	})
-	var s state
-	if err == nil {
-		s, usable, err = readState(m.db)
-	}
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return false, errors.New("another process has it open")
-	}
 	if err != nil {
-		m.opts.Logger.Warn("read model cannot be read: it is built anew", "file", m.path, "error", err)
-		if m.db != nil {
-			err = m.db.Close()
-		}
-		m.db, err = freshDB(m.path)
+		m.db = nil
 		return false, err
 	}
+	s, usable, err := readState(m.db)
 	head := m.opts.Store.Head()
-	if !usable || s.Incarnation != m.opts.Store.Incarnation().String() || s.Position > head || s.Head > head {
-		return false, nil
+	if err != nil || !usable || s.Incarnation != m.opts.Store.Incarnation().String() || s.Position > head || s.Head > head {
+		return false, err
 	}
 	m.position = s.Position
 	return true, nil

@@ -70,10 +70,7 @@ func (s *shop) options() Options {
 
 func (s *shop) open() {
 	s.t.Helper()
-	var err error
-	if s.model, err = Open(s.path, s.options()); err != nil {
-		s.t.Fatal(err)
-	}
+	s.model = Open(s.path, s.options())
 }
 
 func (s *shop) close() {
@@ -99,11 +96,11 @@ func (s *shop) change(id string, told bool, set func(*grain.Summary)) {
 	}
 	set(&c)
 	c.Version++
+	s.mu.Lock()
+	s.carts[id] = c // a little early: who sees the event in the feed may read it at once
+	s.mu.Unlock()
 	decided := make(chan error, 1)
 	act.Append(eventlog.Commit{Want: c.Version - 1, Events: logtest.Events(1)}, func(_ eventlog.Receipt, err error) {
-		s.mu.Lock()
-		s.carts[id] = c
-		s.mu.Unlock()
 		if told {
 			s.model.Note(c)
 		}
@@ -358,6 +355,34 @@ func TestListWhileBuildingSaysSo(t *testing.T) {
 	s.want(Query{Limit: 10})
 }
 
+// While the disk is full nothing is written, and the rows there are can be listed.
+func TestNothingIsWrittenWhileTheDiskIsLow(t *testing.T) {
+	s := newShop(t)
+	s.open()
+	s.built()
+	s.change("c1", true, func(*grain.Summary) {})
+	s.want(Query{Limit: 10})
+	s.close()
+	s.change("c2", false, func(*grain.Summary) {})
+	s.log.Refuse(eventlog.ErrLowSpace)
+	before, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.open()
+	if got := s.all(Query{Limit: 10}); len(got) != 1 || got[0].ID != "c1" {
+		t.Errorf("got %+v, want c1 alone", got)
+	}
+	s.close()
+	after, err := os.ReadFile(s.path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was written to, %v", err)
+	}
+	s.log.Refuse(nil)
+	s.open()
+	s.want(Query{Limit: 10})
+}
+
 // A cart that matches all the time is on one page, though others come, go and change.
 func TestPagesAreStable(t *testing.T) {
 	s := newShop(t)
@@ -412,12 +437,14 @@ func TestCursorsOfStrangersAreRefused(t *testing.T) {
 	}
 }
 
-func TestASecondProcessIsRefused(t *testing.T) {
+// A database that cannot be made keeps nothing else from working.
+func TestDatabaseThatCannotBeMadeIsNoList(t *testing.T) {
 	s := newShop(t)
+	s.path = filepath.Join(s.path, "in a directory that is not there")
 	s.open()
-	if m, err := Open(s.path, s.options()); err == nil {
-		m.Close()
-		t.Error("it was opened twice")
+	s.change("c1", true, func(*grain.Summary) {})
+	if _, err := s.model.List(t.Context(), Query{Limit: 1}); !errors.Is(err, ErrBuilding) {
+		t.Errorf("got %v, want ErrBuilding", err)
 	}
 }
 

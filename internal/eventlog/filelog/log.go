@@ -20,6 +20,7 @@ import (
 const (
 	lockName      = "LOCK"
 	quarantineDir = "quarantine"
+	listName      = "readmodel.db" // beside the log, and made from it: package readmodel's
 	logSuffix     = ".events.log"
 )
 

@@ -248,3 +248,17 @@ func TestFeedMakesRoomForAppends(t *testing.T) {
 		t.Errorf("appends are refused: %v", err)
 	}
 }
+
+func TestListOfCartsBesideTheLogIsExpected(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{})
+	fill(t, l, "c1", 3)
+	mustClose(t, l)
+	if err := os.WriteFile(filepath.Join(dir, listName), []byte("rows"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Verify(t.Context(), dir, CheckOptions{})
+	if err != nil || len(r.Faults)+len(r.Notes) > 0 {
+		t.Errorf("got %+v, %v; want neither faults nor notes", r, err)
+	}
+}
