@@ -20,13 +20,24 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 	// MaxEvents bounds a cart's history.
 	MaxEvents int
+	// Changed is told of each cart that has changed, when the change is on stable storage and before anybody hears of
+	// it. It must not block. nil: nobody is told.
+	Changed func(Summary)
 }
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
+	var changed func(string, *Cart, actor.Info) func()
+	if opts.Changed != nil {
+		changed = func(_ string, c *Cart, info actor.Info) func() {
+			s := c.summary(info)
+			return func() { opts.Changed(s) }
+		}
+	}
 	return actor.Config[Cart]{
+		Changed:   changed,
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
 		Replay:    Registry(replay),
