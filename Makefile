@@ -22,13 +22,13 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-million bench-http pgo prove crash fuzz cover clean
+.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
-build: ## Build bin/cartd, static, stamped with VERSION and optimised for adds (see pgo)
-	CGO_ENABLED=0 go build -trimpath -pgo=cmd/cartd/adds.pgo -ldflags '-X main.version=$(VERSION)' -o bin/cartd ./cmd/cartd
+build: ## Build bin/cartd, static and stamped with VERSION
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/cartd ./cmd/cartd
 
 run: build ## Serve the demo catalogue on http://127.0.0.1:8080, carts in ./data; ARGS='--idle 1m' adds flags
 	bin/cartd serve $(ARGS)
@@ -71,12 +71,6 @@ prove: ## Take each line out that a promise rests on, one at a time, and see a t
 
 crash: ## Kill a server 20 times in a row under 64 writers, and compare with what was answered; KILLS=100
 	CARTD_TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 20m -run '^TestSixtyFourWritersSurviveKills$$' ./cmd/cartd
-
-pgo: build ## Take the profile of adds that make build optimises for, when what an add does has changed; 70 s (Linux)
-	CGO_ENABLED=0 go build -C bench -trimpath -o ../bin/ ./bench-bare ./bench-http
-	tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; cp bin/cartd "$$tmp"; \
-	bin/bench-http -cartd "$$tmp/cartd" -bare bin/bench-bare -dir bin -rounds 1 -round 15s -profile "$$tmp"; \
-	go tool pprof -proto "$$tmp/cartd-journal.cpu.pprof" "$$tmp/cartd-os.cpu.pprof" >"$$tmp/adds.pgo"; mv "$$tmp/adds.pgo" cmd/cartd
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \

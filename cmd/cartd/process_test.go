@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cartd/internal/courier"
+	"cartd/pkg/actor"
 )
 
 // The tests of this package drive the real program: the test binary starts itself again as cartd, so that the race
@@ -23,6 +26,7 @@ import (
 const (
 	asCartd   = "CARTD_TEST_AS_CARTD"   // set: be cartd
 	fileLimit = "CARTD_TEST_FILE_LIMIT" // bytes that a file may have, in decimal
+	killAt    = "CARTD_TEST_KILL_AT"    // a courier.Step: the process is killed at the first one
 )
 
 // patience bounds every wait. It is far more than anything takes: a test that meets it has failed.
@@ -41,6 +45,14 @@ func TestMain(m *testing.M) {
 	}()
 	if err := limitFiles(os.Getenv(fileLimit)); err != nil {
 		panic(err)
+	}
+	if at := os.Getenv(killAt); at != "" {
+		onStep = func(step courier.Step, _ actor.Errand) {
+			if string(step) == at {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it cannot fail
+				select {}
+			}
+		}
 	}
 	main()
 	os.Exit(0)

@@ -17,6 +17,7 @@ import (
 	"cartd/internal/api"
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
+	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
@@ -35,6 +36,7 @@ type service struct {
 	store      *filelog.Log
 	list       *readmodel.Model
 	grains     *cluster.Single
+	courier    *courier.Courier
 	api        http.Handler
 	operations http.Handler
 
@@ -79,16 +81,21 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
+	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
+	observer := grain.NewObserver(reg, logMetrics, logger)
+	svc.grains.Register(string(eventlog.KindVoucher), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
+		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped}))
+	})
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
-			Idle: c.Idle, Observer: grain.NewObserver(reg, logMetrics, logger), Logger: logger, Stopped: stopped,
-			MaxEvents: c.MaxEvents, Changed: svc.list.Note,
+			Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped,
+			MaxEvents: c.MaxEvents, Changed: svc.list.Note, Send: svc.courier.Sender(string(eventlog.KindCart)),
 		}))
 	})
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
-		Registry: grain.Registry(limits), TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
+		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
@@ -97,6 +104,25 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		return err
 	}, logger))
 	return svc, nil
+}
+
+// onStep, if not nil, hears of each step between two grains. Tests set it, to kill the process there.
+var onStep func(courier.Step, actor.Errand)
+
+// countSteps returns what counts the steps of errands.
+func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
+	steps := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cartd_errand_steps_total",
+		Help: "Steps of errands from one grain to another: those that are taken and not reported are under way."}, []string{"step"})
+	reg.MustRegister(steps)
+	for _, step := range courier.Steps {
+		steps.WithLabelValues(string(step))
+	}
+	return func(step courier.Step, e actor.Errand) {
+		steps.WithLabelValues(string(step)).Inc()
+		if onStep != nil {
+			onStep(step, e)
+		}
+	}
 }
 
 // rounding leaves out what is the default, also in events.
@@ -160,6 +186,9 @@ func (s *service) ready() error {
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
+	if s.courier != nil {
+		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations
+	}
 	if s.grains != nil {
 		errs = append(errs, s.grains.Shutdown(ctx))
 	}

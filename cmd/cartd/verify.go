@@ -44,12 +44,15 @@ func (c *verifyCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// states makes the carts that snapshots are compared with.
+// states makes the carts and vouchers that snapshots are compared with.
 func states(id eventlog.StreamID) filelog.Replayer {
-	if id.Kind() != eventlog.KindCart {
-		return nil
+	switch id.Kind() {
+	case eventlog.KindCart:
+		return grain.NewReplay(id.Name(), grain.Limits{})
+	case eventlog.KindVoucher:
+		return grain.NewVoucherReplay(id.Name())
 	}
-	return grain.NewReplay(id.Name(), grain.Limits{})
+	return nil
 }
 
 // printReport writes what was found.

@@ -178,6 +178,11 @@ func (s *server) askChange(r *http.Request, c *change) (*actor.Reply, error) {
 	if reply.Refusal == nil {
 		return reply, nil
 	}
+	return reply, c.problemOf(reply)
+}
+
+// problemOf returns the problem of a change that had no effect.
+func (c *change) problemOf(reply *actor.Reply) *problem {
 	p := problemOfRefusal(reply.Refusal)
 	if p.Mutations = c.outcomes(reply); len(p.Mutations) > 0 {
 		p.Mutations = p.Mutations[c.lead:] // that the cart would have been cleared first is not the client's business
@@ -188,7 +193,7 @@ func (s *server) askChange(r *http.Request, c *change) (*actor.Reply, error) {
 		p.etag = etag(reply.Version)
 		p.Detail = "If-Match does not name the present version of the cart, which is " + p.etag
 	}
-	return reply, p
+	return p
 }
 
 // finish asks the grain and answers as every mutation does.

@@ -20,10 +20,12 @@ import (
 	"cartd/internal/api"
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
+	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
 
 const token = "secret-of-the-backend"
@@ -36,6 +38,7 @@ type shop struct {
 	grains  *cluster.Single
 	reg     *prometheus.Registry
 	catalog *switchedCatalog
+	courier *courier.Courier
 }
 
 // openShop starts a shop; change may alter what it is made of.
@@ -58,13 +61,19 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	logger := slog.New(slog.DiscardHandler)
 	registry := grain.Registry(grain.Limits{})
 	s.grains = cluster.NewSingle(logger)
+	s.courier = courier.New(s.grains, courier.Options{})
+	observer := grain.NewObserver(s.reg, eventlog.NewMetrics(s.reg), logger)
+	s.grains.Register("voucher", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
+		return actor.Props(system, grain.VoucherConfig(s.store, grain.Options{Observer: observer, Stopped: stopped}))
+	})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
-			Observer: grain.NewObserver(s.reg, eventlog.NewMetrics(s.reg), logger), Stopped: stopped,
+			Observer: observer, Stopped: stopped,
+			Send: s.courier.Sender("cart"),
 		}))
 	})
 	opts := api.Options{
-		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry,
+		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
 	if change != nil {
@@ -74,6 +83,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
+		s.courier.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := s.grains.Shutdown(ctx); err != nil {
@@ -268,4 +278,41 @@ func (s *shop) inFlight() float64 {
 		}
 	}
 	return 0
+}
+
+// timeout is a context of a minute.
+func timeout(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var queryAll = actor.Query{}
+
+func viewOf(answer any) []byte {
+	if reply, ok := answer.(*actor.Reply); ok {
+		return reply.View
+	}
+	return nil
+}
+
+// reserve keeps a use of a voucher as a server does that dies before it asks the cart; release gives it back.
+func (s *shop) reserve(code, cart, name string, until int64) {
+	s.t.Helper()
+	s.tellVoucher(code, &messages.UseReserved{Code: code, Cart: cart, Reservation: name, Until: until, Limit: 3})
+}
+
+func (s *shop) release(code, cart, name string) {
+	s.t.Helper()
+	s.tellVoucher(code, &messages.UseReleased{Cart: cart, Reservation: name})
+}
+
+func (s *shop) tellVoucher(code string, m actor.Mutation) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	answer, err := s.grains.Ask(ctx, "voucher", grain.VoucherStream(code), &actor.Command{Steps: []actor.Step{{Mutation: m}}})
+	if reply, ok := answer.(*actor.Reply); err != nil || !ok || reply.Refusal != nil {
+		s.t.Fatalf("%T: %v, %v", m, answer, err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cartd/internal/grain"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -26,10 +27,11 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 		return s.unlessApplied(r, c, invalid("mutations", "must have 1 to %d entries", s.MaxMutations))
 	}
 	c.list = "mutations[%d].payload"
+	var checkout *messages.InitializeCheckout
 	for i, m := range req.Mutations {
 		at := "mutations[" + strconv.Itoa(i) + "]"
 		mutation, ok := s.Registry.Create(m.Type)
-		if !ok {
+		if !ok || grain.Settles(m.Type) {
 			return invalid(at+".type", "there is no mutation %.64q", m.Type)
 		}
 		if len(m.Payload) > 0 {
@@ -40,9 +42,12 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		s.complete(mutation)
+		if m, ok := mutation.(*messages.InitializeCheckout); ok {
+			checkout = m
+		}
 		c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: mutation})
 	}
-	return s.finish(w, r, c)
+	return s.finishCheckout(w, r, c, checkout)
 }
 
 // complete adds what this server is set to where a mutation leaves it open: events hold all that replay needs.
@@ -59,5 +64,6 @@ func (s *server) complete(m actor.Mutation) {
 		if m.TtlMillis == 0 {
 			m.TtlMillis = s.CheckoutTTL.Milliseconds()
 		}
+		m.LimitsHeld, m.Reservation, m.Reserved = true, "", nil // what is kept is this server's to say
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // What users of other carts complain of, a test for each point. The numbers are those of the list that this project keeps
-// of them. Not here: the session that two first adds share (4), merging (7), a voucher's limit among all carts (11), and the
-// end of old carts (14), which this server does not have yet.
+// of them. Not here: merging (7) and vouchers' limits among all carts (11), in merge_test.go and limits_test.go; the
+// session that two first adds share (4), and the end of old carts (14), which this server does not have yet.
 
 func TestPeer01ConcurrentAddsDoNotGetLost(t *testing.T) {
 	s := openShop(t, nil)

@@ -9,6 +9,7 @@ import (
 
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
+	"cartd/internal/grain"
 	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
@@ -140,6 +141,8 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 		return cartNotFound()
 	case actor.CodeUnknownMutation, actor.CodeFull:
 		code = "validation_failed"
+	case grain.CodeReservation: // the total is another without the voucher
+		code = "expected_total_changed"
 	}
 	p := fault(code, "%s", r.Message)
 	if p.Status == http.StatusUnprocessableEntity && r.Field != "" {

@@ -34,6 +34,7 @@ func (s *server) router() http.Handler {
 		{"/v1/carts/{id}/events", methods{"GET": s.listEvents}},
 		{"/v1/carts/{id}/vouchers", methods{"POST": s.addVoucher}},
 		{"/v1/carts/{id}/vouchers/{v}", methods{"DELETE": s.removeVoucher}},
+		{"/v1/carts/{id}/merge", methods{"POST": s.merge}},
 		{"/v1/carts/{id}/refresh", methods{"POST": s.refresh}},
 		{"/v1/carts/{id}/user", methods{"PUT": s.setUser}},
 		{"/v1/carts/{id}/subscription-details", methods{"PUT": s.setSubscription}},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cartd/internal/catalog"
+	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/internal/readmodel"
@@ -50,6 +51,7 @@ type Options struct {
 	Events     Events
 	List       CartList // nil: there is no list of carts
 	Registry   *actor.MutationRegistry[grain.Cart]
+	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
 	Logger     *slog.Logger
 	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.

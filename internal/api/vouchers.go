@@ -33,8 +33,20 @@ func (s *server) addVoucher(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if m.UsageLimit > 0 {
+		m.UsedUp = s.usedUp(r, m)
+	}
 	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	return s.finish(w, r, c)
+}
+
+// usedUp reports whether a voucher has no use left, as far as can be told: what counts is the checkout.
+func (s *server) usedUp(r *http.Request, m *messages.AddVoucher) bool {
+	uses, asked, err := s.usesOf(r, m.Code)
+	if err == nil && asked && uses >= m.UsageLimit {
+		uses, _, err = s.usesOf(r, m.Code)
+	}
+	return err == nil && uses >= m.UsageLimit
 }
 
 // voucher makes an AddVoucher of the voucher's definition. It returns an empty one with an error.

@@ -10,8 +10,11 @@ import (
 // Kind says what a stream is about. Each kind has its own grain and its own directory.
 type Kind string
 
-// KindCart is the kind of the shopping carts.
-const KindCart Kind = "cart"
+// The kinds of streams.
+const (
+	KindCart    Kind = "cart"    // a shopping cart
+	KindVoucher Kind = "voucher" // the uses of a voucher that is limited among all carts
+)
 
 // MaxNameBytes bounds a stream's name.
 const MaxNameBytes = 64

@@ -49,6 +49,13 @@ type Cart struct {
 	checkoutUntil          time.Time // when a freeze ends by itself; zero if the cart is not in checkout
 
 	subscriptions map[string]subscription // values are never changed, only replaced
+
+	reservation string       // under which vouchers have kept uses for the checkout or the order; "" if none has
+	settlements []settlement // which vouchers are to be told of; never changed, only replaced
+
+	merging    *merging // this cart's lines are on their way into another one; never changed, only replaced
+	mergedInto string   // the cart that has them; set with StatusMerged
+	takenOver  []string // the carts whose lines this one has taken over; never changed, only appended to
 }
 
 // Status returns where the cart stands; "" if it does not exist.
@@ -78,6 +85,7 @@ func (c *Cart) Clone() *Cart {
 	}
 	clone.items, clone.freight, clone.discount = c.items.clone(), c.freight.clone(), c.discount.clone()
 	clone.subscriptions = maps.Clone(c.subscriptions)
+	clone.takenOver = slices.Clip(c.takenOver)
 	return &clone
 }
 
@@ -98,6 +106,9 @@ func (c *Cart) closed() error {
 func (c *Cart) frozen() error {
 	if c.status == StatusCheckout {
 		return actor.Refuse(codeFrozen, "The cart cannot be changed while order %q is being paid.", c.orderID)
+	}
+	if c.merging != nil {
+		return actor.Refuse(codeFrozen, "The cart cannot be changed while it is being merged into another one.")
 	}
 	return c.closed()
 }

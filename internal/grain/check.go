@@ -28,21 +28,24 @@ const (
 
 // Bounds of what a mutation may carry, in bytes unless said otherwise.
 const (
-	maxPrice         = 100_000_000_000 // minor units, of one unit
-	maxSKUBytes      = 64
-	maxNameBytes     = 512
-	maxTextBytes     = 256
-	maxLongTextBytes = 2048 // images, disclaimers
-	maxStoreBytes    = 64
-	maxUserBytes     = 128
-	maxOrderBytes    = 64
-	maxStatusBytes   = 64
-	maxAttributes    = 32
-	maxKeyBytes      = 64
-	maxSubscriptions = 64
-	maxDataBytes     = 16 << 10
-	maxVouchers      = 16
-	maxVoucherSKUs   = 500
+	maxPrice            = 100_000_000_000 // minor units, of one unit
+	maxSKUBytes         = 64
+	maxNameBytes        = 512
+	maxTextBytes        = 256
+	maxLongTextBytes    = 2048 // images, disclaimers
+	maxStoreBytes       = 64
+	maxUserBytes        = 128
+	maxOrderBytes       = 64
+	maxStatusBytes      = 64
+	maxReservationBytes = 64
+	maxAttributes       = 32
+	maxKeyBytes         = 64
+	maxSubscriptions    = 64
+	maxDataBytes        = 16 << 10
+	maxVouchers         = 16
+	maxVoucherSKUs      = 500
+	maxTakenOver        = 1000
+	maxSettlements      = 256
 )
 
 // invalid refuses a mutation because of one of its fields.

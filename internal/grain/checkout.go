@@ -30,7 +30,7 @@ func initializeCheckout(c *Cart, m *messages.InitializeCheckout, meta actor.Meta
 	if m.TtlMillis < 0 || m.TtlMillis > maxFreeze.Milliseconds() {
 		return invalid("ttlMillis", "ttlMillis must be between 0 and %d.", maxFreeze.Milliseconds())
 	}
-	if c.status == StatusCheckout && m.OrderId != c.orderID {
+	if c.status == StatusCheckout && m.OrderId != c.orderID || c.merging != nil {
 		return c.frozen()
 	}
 	if c.Empty() {
@@ -40,10 +40,16 @@ func initializeCheckout(c *Cart, m *messages.InitializeCheckout, meta actor.Meta
 		if err := expect(m, c.total().inc); err != nil {
 			return err
 		}
+		if m.Reservation != "" && m.Reservation != c.reservation {
+			return reservationNeeded() // rather none: this one is for nothing
+		}
 		return actor.NoChange
 	}
 	now := c.reckoned(meta.Time)
 	if err := expect(m, c.items.sum.inc+c.freight.sum.inc-now.discount.sum.inc); err != nil {
+		return err
+	}
+	if err := c.checkReserved(m, now); err != nil {
 		return err
 	}
 	freeze := defaultFreeze
@@ -51,6 +57,7 @@ func initializeCheckout(c *Cart, m *messages.InitializeCheckout, meta actor.Meta
 		freeze = time.Duration(m.TtlMillis) * time.Millisecond
 	}
 	c.settle(now)
+	c.holdReserved(m)
 	c.status, c.orderID, c.checkoutUntil = StatusCheckout, m.OrderId, meta.Time.Add(freeze)
 	return nil
 }
@@ -108,6 +115,7 @@ func expireCheckout(c *Cart, _ *messages.CheckoutExpired, meta actor.Meta) error
 }
 
 func (c *Cart) thaw(now time.Time) {
+	c.settleUses(false)
 	c.status, c.orderID, c.checkoutUntil = StatusOpen, "", time.Time{}
 	c.reckon(now)
 }
@@ -134,6 +142,7 @@ func createOrder(c *Cart, m *messages.OrderCreated, _ actor.Meta) error {
 	if m.OrderId != c.orderID {
 		return c.frozen()
 	}
+	c.settleUses(true)
 	c.status, c.paymentStatus, c.checkoutUntil = StatusOrdered, m.Status, time.Time{}
 	return nil
 }

@@ -23,12 +23,14 @@ type Options struct {
 	// Changed is told of each cart that has changed, when the change is on stable storage and before anybody hears of
 	// it. It must not block. nil: nobody is told.
 	Changed func(Summary)
+	// Send carries errands to other grains. Without it carts are never merged, and vouchers not told of their uses.
+	Send func(id string, errands []actor.Errand)
 }
 
 // Config makes carts within limits, with their logs in store.
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // a limit that was lowered is for what comes
-	replay.MaxLines, replay.MaxQuantity = math.MaxInt, math.MaxInt64
+	replay.MaxLines, replay.MaxQuantity, replay.MaxMergeBytes = math.MaxInt, math.MaxInt64, math.MaxInt
 	var changed func(string, *Cart, actor.Info) func()
 	if opts.Changed != nil {
 		changed = func(_ string, c *Cart, info actor.Info) func() {
@@ -36,7 +38,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 			return func() { opts.Changed(s) }
 		}
 	}
-	return actor.Config[Cart]{
+	cfg := actor.Config[Cart]{
 		Changed:   changed,
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
@@ -55,7 +57,12 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Now:       opts.Now,
 		Stopped:   opts.Stopped,
 		MaxEvents: opts.MaxEvents,
+		Send:      opts.Send,
 	}
+	if opts.Send != nil {
+		cfg.Errands = errands
+	}
+	return cfg
 }
 
 // hidden says why a cart is not shown any more.

@@ -18,6 +18,9 @@
 //	checkout  AbortCheckout                 -> open
 //	checkout  CheckoutExpired               -> open
 //	checkout  OrderCreated                  -> ordered
+//	open      MergeStarted                  -> open, but frozen
+//	open      MergeAborted                  -> open
+//	open      CartMerged                    -> merged
 //	open      CartDeleted                   -> deleted
 //
 // A cart in checkout takes nothing but its end; an ordered, merged or deleted one takes nothing at all, except that a
@@ -35,6 +38,12 @@
 // Vouchers are reckoned on the prices before all discounts, by the time of the event, after each change of an open cart
 // and as it is frozen; together they take off no more than there is. A discount is split over the rates of VAT in
 // proportion, to the unit by largest remainder.
+//
+// # Other grains
+//
+// A [Voucher] is the second aggregate: which carts use a voucher that is limited among all of them. What carts and vouchers
+// want of each other is in their states, as errands (actor.Errand); docs/protocols.md has the steps, and what a crash
+// between two of them leaves.
 //
 // # Concurrency
 //

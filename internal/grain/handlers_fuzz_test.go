@@ -78,6 +78,13 @@ var fuzzStates = []func() []actor.Mutation{
 	func() []actor.Mutation {
 		return append(fullCart(), &messages.InitializeCheckout{OrderId: "o-9"}, &messages.OrderCreated{OrderId: "o-9"})
 	},
+	func() []actor.Mutation { return append(fullCart(), &messages.MergeStarted{Into: "C9"}) }, // as version 11
+	func() []actor.Mutation {
+		return append(fullCart(), &messages.MergeStarted{Into: "C9"}, &messages.CartMerged{Into: "C9", Started: 11})
+	},
+	func() []actor.Mutation { return append(limitedCart(), &messages.AbortCheckout{}) },
+	limitedCart,
+	func() []actor.Mutation { return append(limitedCart(), &messages.OrderCreated{OrderId: "o-9"}) },
 	func() []actor.Mutation { // more lines than an index is made for
 		list := fullCart()
 		for i := range 2 * indexFrom {
@@ -85,6 +92,12 @@ var fuzzStates = []func() []actor.Mutation{
 		}
 		return list
 	},
+}
+
+// limitedCart is one that is paid with two vouchers that are limited, one of which it does not need.
+func limitedCart() []actor.Mutation {
+	return append(fullCart(), &messages.AddVoucher{Code: "L1", Kind: kindAmount, Value: 9, UsageLimit: 3}, &messages.AddVoucher{Code: "L2", Kind: kindAmount, Value: 9, UsageLimit: 3, MinTotal: 9999},
+		&messages.InitializeCheckout{OrderId: "o-9", LimitsHeld: true, Reservation: "r-1", Reserved: []string{"L1", "L2"}})
 }
 
 // fullCart has two of each part that a cart can have.
@@ -110,7 +123,21 @@ func seedMutations() []actor.Mutation {
 		&messages.RemoveVoucher{Id: 2}, &messages.UpsertSubscriptionDetails{Id: new("s"), Data: `{"a":[]}`},
 		&messages.RefreshPrices{}, &messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: maxPrice}, {Id: 1}, {Id: 99}}},
 		&messages.InitializeCheckout{OrderId: "o-9", ExpectedTotal: new(int64(749)), TtlMillis: 1}, &messages.SetUserId{UserId: "u-2", Rebind: true},
+		wholeTakeover(), &messages.MergeCart{From: "C8", Again: true}, &messages.MergeCart{From: "C8", Currency: "EUR"}, &messages.MergeCart{From: "C8", UserId: "u-2"},
+		&messages.MergeStarted{Into: "C9", IfVersion: new(uint64(3))}, &messages.CartMerged{Into: "C9", Started: 11}, &messages.MergeAborted{Into: "C9", Started: 11, Code: "c"},
+		&messages.VoucherRefused{Code: "V1", Reason: ReasonUsedByUser}, &messages.VoucherSettled{Code: "L1", Reservation: "r-1"}, &messages.VoucherSettled{Code: "L2", Reservation: "r-1"},
+		&messages.VoucherLapsed{Code: "L1", Reservation: "r-1"}, &messages.AddVoucher{Code: "V1", Kind: kindFreeDelivery, UsedUp: true},
+		&messages.InitializeCheckout{OrderId: "o-9", LimitsHeld: true, Reservation: "r-2", Reserved: []string{"V1", "L1"}},
 	}
+}
+
+// wholeTakeover is what fullCart has to give.
+func wholeTakeover() *messages.MergeCart {
+	b := newBench()
+	for _, m := range fullCart() {
+		_ = b.apply(m)
+	}
+	return b.cart.takeover("C8")
 }
 
 func FuzzCartCreated(f *testing.F)               { fuzzHandler(f, "CartCreated") }
@@ -134,6 +161,13 @@ func FuzzInitializeCheckout(f *testing.F)        { fuzzHandler(f, "InitializeChe
 func FuzzAbortCheckout(f *testing.F)             { fuzzHandler(f, "AbortCheckout") }
 func FuzzCheckoutExpired(f *testing.F)           { fuzzHandler(f, "CheckoutExpired") }
 func FuzzOrderCreated(f *testing.F)              { fuzzHandler(f, "OrderCreated") }
+func FuzzMergeCart(f *testing.F)                 { fuzzHandler(f, "MergeCart") }
+func FuzzMergeStarted(f *testing.F)              { fuzzHandler(f, "MergeStarted") }
+func FuzzCartMerged(f *testing.F)                { fuzzHandler(f, "CartMerged") }
+func FuzzVoucherRefused(f *testing.F)            { fuzzHandler(f, "VoucherRefused") }
+func FuzzVoucherSettled(f *testing.F)            { fuzzHandler(f, "VoucherSettled") }
+func FuzzVoucherLapsed(f *testing.F)             { fuzzHandler(f, "VoucherLapsed") }
+func FuzzMergeAborted(f *testing.F)              { fuzzHandler(f, "MergeAborted") }
 
 // Every mutation that a cart takes has a target above, and is among those of everyMutation: a new one is not forgotten.
 func TestEveryMutationIsFuzzed(t *testing.T) {
@@ -162,7 +196,7 @@ func TestEveryMutationIsFuzzed(t *testing.T) {
 			t.Errorf("%s has no fuzz target", name)
 		}
 	}
-	if registered < 21 {
+	if registered < 28 {
 		t.Errorf("%d mutations are registered, want all", registered)
 	}
 }

@@ -90,7 +90,7 @@ func (b *bench) unchanged(t testing.TB, m actor.Mutation) {
 func diffCarts(a, b *Cart) string {
 	return cmp.Diff(a, b,
 		cmp.AllowUnexported(Cart{}, line{}, product{}, lineKey{}, quote{}, marking{}, amount{}, delivery{}, totals{},
-			rateTotal{}, subscription{}, voucher{}, terms{}, notice{}),
+			rateTotal{}, subscription{}, voucher{}, terms{}, notice{}, merging{}, settlement{}),
 		cmpopts.IgnoreTypes(index{}), cmpopts.EquateEmpty(), protocmp.Transform())
 }
 
@@ -343,7 +343,9 @@ var shoppingGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 // mutationGen draws any mutation at all; those that end a cart's life are rare.
 var mutationGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 	orders := rapid.SampledFrom([]string{"o-1", "o-1", "o-2", ""})
-	switch rapid.IntRange(0, 45).Draw(t, "life") {
+	others := rapid.SampledFrom([]string{"C7", "C8", "C8", ""})
+	versions := rapid.Uint64Range(1, 9)
+	switch rapid.IntRange(0, 54).Draw(t, "life") {
 	case 0, 1:
 		return &messages.CartCreated{Currency: rapid.SampledFrom([]string{"", "GBP", "x"}).Draw(t, "currency"),
 			Country: countries.Draw(t, "country"), UserId: texts.Draw(t, "user")}
@@ -356,13 +358,39 @@ var mutationGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 			Data: rapid.SampledFrom([]string{"", "{", `{"a": [1]}`, `"\u0000"`}).Draw(t, "data")}
 	case 7:
 		return &messages.InitializeCheckout{OrderId: orders.Draw(t, "order"), ExpectedTotal: rapid.Ptr(rapid.Int64Range(0, 9), true).Draw(t, "total"),
-			TtlMillis: rapid.SampledFrom([]int64{0, 1, 3, -1}).Draw(t, "ttl")}
+			TtlMillis: rapid.SampledFrom([]int64{0, 1, 3, -1}).Draw(t, "ttl"), LimitsHeld: rapid.IntRange(0, 3).Draw(t, "held") > 0,
+			Reservation: rapid.SampledFrom([]string{"", "r-1", "r-2"}).Draw(t, "reservation"), Reserved: rapid.SliceOfN(rapid.SampledFrom([]string{"V1", "V2", "V3"}), 0, 3).Draw(t, "reserved")}
 	case 12:
 		return &messages.CheckoutExpired{}
 	case 8, 9:
 		return &messages.AbortCheckout{}
 	case 10:
 		return &messages.OrderCreated{OrderId: orders.Draw(t, "order"), Status: texts.Draw(t, "status")}
+	case 13:
+		m := &messages.MergeCart{From: others.Draw(t, "from"), Currency: rapid.SampledFrom([]string{"", "GBP", "EUR"}).Draw(t, "currency"),
+			UserId: rapid.SampledFrom([]string{"", "", "u"}).Draw(t, "user"), Again: rapid.IntRange(0, 9).Draw(t, "again") == 0}
+		for i, it := range rapid.SliceOfN(addItemGen, 0, 4).Draw(t, "items") {
+			m.Items, m.Ids = append(m.Items, it), append(m.Ids, uint32(1+2*i))
+		}
+		for _, id := range m.Ids {
+			if rapid.Bool().Draw(t, "marked") {
+				m.Markings = append(m.Markings, &messages.LineItemMarking{Id: id, Marking: texts.Draw(t, "marking")})
+			}
+		}
+		m.Vouchers = rapid.SliceOfN(voucherGen, 0, 2).Draw(t, "vouchers")
+		return m
+	case 17:
+		return &messages.VoucherRefused{Code: rapid.SampledFrom([]string{"V1", "V2", "V3"}).Draw(t, "code"), Reason: rapid.SampledFrom([]string{ReasonUsedUp, ReasonUsedByUser, ""}).Draw(t, "reason")}
+	case 18:
+		return &messages.VoucherSettled{Code: rapid.SampledFrom([]string{"V1", "V2", "V3"}).Draw(t, "code"), Reservation: rapid.SampledFrom([]string{"r-1", "r-2"}).Draw(t, "reservation")}
+	case 19:
+		return &messages.VoucherLapsed{Code: "V1", Reservation: "r-1"}
+	case 14:
+		return &messages.MergeStarted{Into: others.Draw(t, "into"), IfVersion: rapid.Ptr(versions, true).Draw(t, "version")}
+	case 15:
+		return &messages.CartMerged{Into: others.Draw(t, "into"), Started: versions.Draw(t, "started")}
+	case 16:
+		return &messages.MergeAborted{Into: others.Draw(t, "into"), Started: versions.Draw(t, "started"), Code: texts.Draw(t, "code")}
 	case 11:
 		if rapid.IntRange(0, 5).Draw(t, "delete") == 0 {
 			return &messages.CartDeleted{}

@@ -15,50 +15,58 @@ func itemNotFound(id uint32) error {
 // addItem raises the quantity of the first line that is the same in all but quantity, and makes a new line if there
 // is none. Either way the line then shows the product as it is in the mutation.
 func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
+	_, err := h.putItem(c, m, m.ParentId, marking{})
+	return err
+}
+
+// putItem is addItem for a product that may be marked already, with its parent beside. It returns the id of the line.
+func (h rules) putItem(c *Cart, m *messages.AddItem, parent *uint32, marked marking) (uint32, error) {
 	rounding, err := parseRounding(m.TaxRounding, m.TaxLevel)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if c.lastLine > 0 {
 		rounding = c.rounding
 	}
 	p, err := rounding.product(m)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	p.marking, p.parent = marked, 0
 	country, err := checkCountry("country", m.Country)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := checkCurrency(m.Currency); err != nil {
-		return err
+		return 0, err
 	}
 	if m.Currency != "" && c.currency != "" && m.Currency != c.currency {
-		return invalid("currency", "The cart is in %s, not in %s.", c.currency, m.Currency)
+		return 0, invalid("currency", "The cart is in %s, not in %s.", c.currency, m.Currency)
 	}
-	if m.ParentId != nil {
-		if _, ok := c.lineAt(*m.ParentId); !ok {
-			return invalid("parentId", "The cart has no line %d.", *m.ParentId)
+	if parent != nil {
+		if _, ok := c.lineAt(*parent); !ok {
+			return 0, invalid("parentId", "The cart has no line %d.", *parent)
 		}
+		p.parent = *parent
 	}
 	if m.Quantity < 1 || m.Quantity > h.maxQuantity {
-		return invalid("quantity", "quantity must be between 1 and %d.", h.maxQuantity)
+		return 0, invalid("quantity", "quantity must be between 1 and %d.", h.maxQuantity)
 	}
 	at, known := c.findLine(p.lineKey)
 	var old line
 	if known {
 		if old = c.lines[at]; m.Quantity > h.maxQuantity-old.qty {
-			return invalid("quantity", "With the %d there are, quantity would exceed %d.", old.qty, h.maxQuantity)
+			return 0, invalid("quantity", "With the %d there are, quantity would exceed %d.", old.qty, h.maxQuantity)
 		}
 	} else if len(c.lines) >= h.maxLines || c.lastLine == ^uint32(0) {
-		return invalid("", "A cart holds at most %d lines.", h.maxLines)
+		return 0, invalid("", "A cart holds at most %d lines.", h.maxLines)
 	}
 	l, err := rounding.priced(&p, old.qty+m.Quantity)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := c.fits(old.total, l.total, "quantity"); err != nil {
-		return err
+		return 0, err
 	}
 
 	c.rounding = rounding
@@ -77,9 +85,10 @@ func (h rules) addItem(c *Cart, m *messages.AddItem, _ actor.Meta) error {
 		c.replaceTotal(&old, &l)
 	} else {
 		c.addLine(l)
+		l.id = c.lastLine
 	}
 	c.makeIndex()
-	return nil
+	return l.id, nil
 }
 
 // product returns what m is about, checked.

@@ -36,7 +36,8 @@ func deleteCart(c *Cart, _ *messages.CartDeleted, _ actor.Meta) error {
 	if err := c.frozen(); err != nil {
 		return err
 	}
-	*c = Cart{status: StatusDeleted, userID: c.userID} // whose it was still tells who may hear that it is gone
+	// Whose it was still tells who may hear that it is gone, and what others keep for it is still given back.
+	*c = Cart{status: StatusDeleted, userID: c.userID, settlements: c.settlements}
 	return nil
 }
 

@@ -48,6 +48,14 @@ func parseRounding(mode, level string) (r Rounding, err error) {
 	return r, nil
 }
 
+// names returns what parseRounding makes r of.
+func (r Rounding) names() (mode, level string) {
+	if r.PerUnit {
+		level = "unit"
+	}
+	return [...]string{RoundHalfEven: "", RoundHalfUp: "half-up", RoundHalfDown: "half-down"}[r.Mode], level
+}
+
 // amount is a price at one rate of VAT; the VAT itself is the difference.
 type amount struct{ ex, inc int64 }
 

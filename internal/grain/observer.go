@@ -35,10 +35,11 @@ func NewObserver(reg prometheus.Registerer, log *eventlog.Metrics, logger *slog.
 		commitErrors: vec("cartd_grain_commit_failures_total", "Commits that the event log did not take."),
 	}
 	reg.MustRegister(o.active, o.activations, o.passivations, o.panics, o.commitErrors)
-	kind := string(eventlog.KindCart)
-	o.active.WithLabelValues(kind)
-	for _, v := range []*prometheus.CounterVec{o.activations, o.passivations, o.panics, o.commitErrors} {
-		v.WithLabelValues(kind)
+	for _, kind := range []string{string(eventlog.KindCart), string(eventlog.KindVoucher)} {
+		o.active.WithLabelValues(kind)
+		for _, v := range []*prometheus.CounterVec{o.activations, o.passivations, o.panics, o.commitErrors} {
+			v.WithLabelValues(kind)
+		}
 	}
 	return o
 }

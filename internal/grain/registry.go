@@ -9,12 +9,16 @@ import "cartd/pkg/actor"
 type Limits struct {
 	MaxLines    int   // lines in a cart; 5,000
 	MaxQuantity int64 // units on a line; 1,000,000
+	// MaxMergeBytes bounds a cart that is merged into another one, by the size of the event that holds its lines: stores
+	// bound the size of an event. 4 MiB.
+	MaxMergeBytes int
 }
 
 // rules is Limits with the defaults in place; the handlers are its methods.
 type rules struct {
 	maxLines    int
 	maxQuantity int64
+	maxMerge    int
 }
 
 // Registry returns the handlers of every mutation that a cart takes. It is read-only from then on.
@@ -22,12 +26,15 @@ type rules struct {
 // AddRequest and SetCartRequest are not among them: they are requests, resolved into these mutations before they
 // reach a cart.
 func Registry(limits Limits) *actor.MutationRegistry[Cart] {
-	h := rules{maxLines: 5_000, maxQuantity: 1_000_000}
+	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, maxMerge: 4 << 20}
 	if limits.MaxLines > 0 {
 		h.maxLines = limits.MaxLines
 	}
 	if limits.MaxQuantity > 0 {
 		h.maxQuantity = limits.MaxQuantity
+	}
+	if limits.MaxMergeBytes > 0 {
+		h.maxMerge = limits.MaxMergeBytes
 	}
 	r := actor.NewMutationRegistry[Cart]()
 
@@ -57,7 +64,26 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "AbortCheckout", abortCheckout)
 	register(r, "CheckoutExpired", expireCheckout)
 	register(r, "OrderCreated", createOrder)
+
+	register(r, "VoucherRefused", whenOpen(refuseVoucher))
+	register(r, "VoucherSettled", endSettlement)
+	register(r, "VoucherLapsed", lapsedVoucher)
+
+	register(r, "MergeCart", h.mergeCart)
+	register(r, "MergeStarted", h.startMerge)
+	register(r, "CartMerged", endMerge)
+	register(r, "MergeAborted", abortMerge)
 	return r
+}
+
+// Settles reports whether the mutation name is a step that carts and vouchers take among themselves, which nobody else may ask
+// for.
+func Settles(name string) bool {
+	switch name {
+	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed":
+		return true
+	}
+	return false
 }
 
 // handler is what actor.Register takes.

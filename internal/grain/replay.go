@@ -5,13 +5,23 @@ import (
 	"cartd/pkg/actor"
 )
 
-// Replay makes a cart of the events of its stream, to compare it with a snapshot. Make it with [NewReplay]. For one
-// goroutine at a time.
-type Replay struct{ main *actor.Replay[Cart] }
+// Replay makes a cart or a voucher of the events of its stream, to compare it with a snapshot. Make it with [NewReplay] or
+// [NewVoucherReplay]. For one goroutine at a time.
+type Replay struct {
+	main interface { // an actor.Replay
+		Apply(ev actor.Event)
+		Compare(snapshot []byte) (difference string, err error)
+	}
+}
 
 // NewReplay returns the cart id before its first event. Of limits only the rounding counts.
 func NewReplay(id string, limits Limits) Replay {
 	return Replay{actor.NewReplay(Config(nil, limits, Options{}), id)}
+}
+
+// NewVoucherReplay returns the voucher whose stream is id before its first event.
+func NewVoucherReplay(id string) Replay {
+	return Replay{actor.NewReplay(VoucherConfig(nil, Options{}), id)}
 }
 
 // Apply applies the next event of the stream, as an activation does.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func headOf(s *messages.CartState) (*Cart, error) {
 	case "", StatusDeleted:
 		left := &messages.CartState{Rounding: s.Rounding, PerUnit: s.PerUnit, Status: s.Status}
 		if c.status == StatusDeleted {
-			left.UserId = s.UserId
+			left.UserId, left.Settlements = s.UserId, s.Settlements
 		}
 		if !proto.Equal(s, left) {
 			return nil, fmt.Errorf("status %q, and yet there is something in it", c.status)
@@ -236,7 +237,7 @@ func restoreVouchers(c *Cart, states []*messages.CartState_Voucher) error {
 		if err := known(s, s.Terms); err != nil {
 			return fmt.Errorf("voucher %d: %w", s.Id, err)
 		}
-		if s.Terms == nil || s.Id <= c.lastVoucher || s.Obstacle > uint32(nothingLeft) {
+		if s.Terms == nil || s.Id <= c.lastVoucher || s.Obstacle > uint32(usedByUser) {
 			return fmt.Errorf("voucher %d comes after %d, with obstacle %d and terms %v", s.Id, c.lastVoucher, s.Obstacle, s.Terms)
 		}
 		before := len(c.vouchers)
@@ -247,7 +248,11 @@ func restoreVouchers(c *Cart, states []*messages.CartState_Voucher) error {
 		if len(c.vouchers) == before {
 			return fmt.Errorf("voucher %d: another has its code", s.Id)
 		}
-		c.vouchers[before].obstacle = obstacle(s.Obstacle)
+		if s.Barred != 0 && (s.Barred != s.Obstacle || s.Barred < uint32(usedUp)) || s.Barred == 0 && s.Obstacle >= uint32(usedUp) {
+			return fmt.Errorf("voucher %d: barred by %d, with obstacle %d", s.Id, s.Barred, s.Obstacle)
+		}
+		v := &c.vouchers[before]
+		v.obstacle, v.barred, v.reserved = obstacle(s.Obstacle), obstacle(s.Barred), s.Reserved
 	}
 	c.settle(c.reckonedBy(func(v *voucher) obstacle {
 		if v.obstacle == nothingLeft {
@@ -277,6 +282,69 @@ func restoreSubscriptions(c *Cart, states []*messages.UpsertSubscriptionDetails)
 			return fmt.Errorf("subscription %q: %w", id, err)
 		}
 		last = id
+	}
+	return nil
+}
+
+// restoreMerges adds what has become of merges with other carts.
+func restoreMerges(c *Cart, s *messages.CartState) error {
+	if m := s.Merge; m != nil {
+		if err := known(m); err != nil {
+			return err
+		}
+		if _, err := ParseCartID(m.Into); err != nil || c.status != StatusOpen || m.Started == 0 {
+			return fmt.Errorf("status %q, and yet it is being merged into %q since version %d", c.status, m.Into, m.Started)
+		}
+		c.merging = &merging{m.Into, m.Started, m.IfVersion}
+	}
+	if s.MergedInto != "" {
+		if _, err := ParseCartID(s.MergedInto); err != nil || c.status != StatusMerged {
+			return fmt.Errorf("status %q, and yet it was merged into %q", c.status, s.MergedInto)
+		}
+		c.mergedInto = s.MergedInto
+	}
+	if len(s.TakenOver) > maxTakenOver {
+		return fmt.Errorf("has taken over %d carts", len(s.TakenOver))
+	}
+	for i, from := range s.TakenOver {
+		if _, err := ParseCartID(from); err != nil || slices.Contains(s.TakenOver[:i], from) {
+			return fmt.Errorf("has taken over cart %q, or more than once", from)
+		}
+	}
+	c.takenOver = s.TakenOver
+	return nil
+}
+
+// restoreReservations adds what vouchers keep for the cart, and what they are to be told.
+func restoreReservations(c *Cart, s *messages.CartState) error {
+	if s.Reservation != "" {
+		if err := checkWord(field{"reservation", s.Reservation, maxReservationBytes}); err != nil {
+			return err
+		}
+		if c.status != StatusCheckout && c.status != StatusOrdered {
+			return fmt.Errorf("status %q, and yet it has reservation %q", c.status, s.Reservation)
+		}
+	}
+	c.reservation = s.Reservation
+	for i := range c.vouchers {
+		if v := &c.vouchers[i]; v.reserved && (c.reservation == "" || !v.terms.limited() || v.obstacle != applies) {
+			return fmt.Errorf("voucher %d is reserved by %q", v.id, c.reservation)
+		}
+	}
+	if len(s.Settlements) > maxSettlements+2*maxVouchers {
+		return fmt.Errorf("has %d settlements", len(s.Settlements))
+	}
+	for _, e := range s.Settlements {
+		if err := known(e); err != nil {
+			return err
+		}
+		if err := checkWord(field{"code", e.Code, maxSKUBytes}); err != nil {
+			return err
+		}
+		if err := checkWord(field{"reservation", e.Reservation, maxReservationBytes}); err != nil {
+			return err
+		}
+		c.settlements = append(c.settlements, settlement{e.Code, e.Reservation, e.Used})
 	}
 	return nil
 }

@@ -38,7 +38,8 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 	open.must(t, second, item("C", 1, 5, 0), &messages.UpsertSubscriptionDetails{Id: new("a")}, &messages.UpsertSubscriptionDetails{Id: new("b")},
 		&messages.SetDelivery{Provider: "q", Items: []uint32{2}, Price: 100, Tax: 1900, Address: &messages.Address{}})
 	ordered := storedCart(t)
-	paying := wholeCarts(t)[1]
+	whole := wholeCarts(t)
+	paying, going, gone, limited, aborted := whole[1], whole[2], whole[3], whole[4], whole[5]
 
 	type state = messages.CartState
 	for _, tc := range []struct {
@@ -65,6 +66,35 @@ func TestStateThatNoCartCanHaveIsRefused(t *testing.T) {
 		{"a notice of nothing", ordered, func(s *state) { s.Lines[0].Notice = &messages.CartState_Notice{Was: -1} }, "notice"},
 		{"a notice of a strange price", ordered, func(s *state) { s.Lines[0].Notice.Was = -2 }, "notice"},
 		{"a notice of the future", ordered, func(s *state) { unknownField(s.Lines[0].Notice) }, "newer program"},
+		{"a merge of a cart that is paid", paying, func(s *state) { s.Merge = &messages.CartState_Merge{Into: "C9", Started: 1} }, "being merged"},
+		{"a merge into nothing", going, func(s *state) { s.Merge.Into = "" }, "being merged"},
+		{"a merge that never began", going, func(s *state) { s.Merge.Started = 0 }, "being merged"},
+		{"a merge of the future", going, func(s *state) { unknownField(s.Merge) }, "newer program"},
+		{"a cart that was merged and is open", going, func(s *state) { s.MergedInto = "C9" }, "was merged"},
+		{"a cart that was merged into no cart", gone, func(s *state) { s.MergedInto = "/" }, "was merged"},
+		{"a cart taken over twice", going, func(s *state) { s.TakenOver = []string{"C7", "C7"} }, "taken over"},
+		{"no cart taken over", going, func(s *state) { s.TakenOver = []string{""} }, "taken over"},
+		{"too many taken over", going, func(s *state) {
+			for i := range maxTakenOver {
+				s.TakenOver = append(s.TakenOver, fmt.Sprint("D", i))
+			}
+		}, "taken over 1001"},
+		{"a reservation of an open cart", open, func(s *state) { s.Reservation = "r" }, "has reservation"},
+		{"a reservation without a name", limited, func(s *state) { s.Reservation = "" }, "is reserved by"},
+		{"a reservation that cannot be seen", limited, func(s *state) { s.Reservation = "\n" }, "reservation"},
+		{"a reserved voucher that has no limit", limited, func(s *state) { s.Vouchers[0].Reserved = true }, "is reserved by"},
+		{"a reserved voucher that takes nothing off", limited, func(s *state) { s.Vouchers[3].Reserved = true }, "is reserved by"},
+		{"a barred voucher that applies", limited, func(s *state) { s.Vouchers[2].Barred = uint32(usedUp) }, "barred"},
+		{"a barred voucher of another reason", aborted, func(s *state) { s.Vouchers[2].Barred = uint32(usedByUser) }, "barred"},
+		{"a used voucher that is not barred", aborted, func(s *state) { s.Vouchers[2].Barred = 0 }, "barred"},
+		{"a settlement of nothing", aborted, func(s *state) { s.Settlements[0].Code = "" }, "code"},
+		{"a settlement without a name", aborted, func(s *state) { s.Settlements[0].Reservation = "" }, "reservation"},
+		{"a settlement of the future", aborted, func(s *state) { unknownField(s.Settlements[0]) }, "newer program"},
+		{"too many settlements", aborted, func(s *state) {
+			for range maxSettlements + 2*maxVouchers {
+				s.Settlements = append(s.Settlements, s.Settlements[0])
+			}
+		}, "settlements"},
 		{"unknown status", open, func(s *state) { s.Status = "lost" }, `unknown status "lost"`},
 		{"no status", open, func(s *state) { s.Status = "" }, "something in it"},
 		{"deleted with lines", open, func(s *state) { s.Status = "deleted" }, "something in it"},

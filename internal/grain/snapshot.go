@@ -32,6 +32,13 @@ func appendState(dst []byte, c *Cart) []byte {
 		Vouchers: statesOfVouchers(c.vouchers), LastVoucher: c.lastVoucher,
 		Subscriptions: statesOfSubscriptions(c.subscriptions),
 		TotalExVat:    c.total().ex, TotalIncVat: c.total().inc,
+		MergedInto: c.mergedInto, TakenOver: c.takenOver, Reservation: c.reservation,
+	}
+	for _, e := range c.settlements {
+		s.Settlements = append(s.Settlements, &messages.CartState_Settlement{Code: e.code, Reservation: e.reservation, Used: e.used})
+	}
+	if m := c.merging; m != nil {
+		s.Merge = &messages.CartState_Merge{Into: m.into, Started: m.started, IfVersion: m.ifVersion}
 	}
 	if !c.checkoutUntil.IsZero() {
 		s.CheckoutUntil = c.checkoutUntil.UnixMilli()
@@ -107,7 +114,8 @@ func statesOfVouchers(vouchers []voucher) []*messages.CartState_Voucher {
 		if t.to != 0 {
 			terms.ValidTo = string(appendInstant(nil, t.to))
 		}
-		states[i] = &messages.CartState_Voucher{Id: v.id, Terms: terms, Value: v.value, Obstacle: uint32(v.obstacle)}
+		states[i] = &messages.CartState_Voucher{Id: v.id, Terms: terms, Value: v.value, Obstacle: uint32(v.obstacle),
+			Barred: uint32(v.barred), Reserved: v.reserved}
 	}
 	return states
 }
@@ -170,6 +178,12 @@ func cartFrom(s *messages.CartState) (*Cart, error) {
 		return nil, fmt.Errorf("adds up to %v, not to %v", c.total(), sum)
 	}
 	if err := restoreSubscriptions(c, s.Subscriptions); err != nil {
+		return nil, err
+	}
+	if err := restoreMerges(c, s); err != nil {
+		return nil, err
+	}
+	if err := restoreReservations(c, s); err != nil {
 		return nil, err
 	}
 	return c, nil

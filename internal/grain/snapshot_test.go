@@ -141,7 +141,18 @@ func TestStoredStateIsReadForEver(t *testing.T) {
 func wholeCarts(t testing.TB) []*bench {
 	paying := newBench()
 	paying.must(t, item("A", 1, 100, 600), &messages.InitializeCheckout{OrderId: "o-1", TtlMillis: 60_000})
-	return []*bench{storedCart(t), paying}
+	going, gone := newBench(), newBench()
+	going.must(t, item("A", 1, 100, 600), &messages.MergeCart{From: "C7"}, &messages.MergeStarted{Into: "C9", IfVersion: new(uint64(5))})
+	gone.must(t, &messages.CartCreated{}, &messages.MergeStarted{Into: "C9"}, &messages.CartMerged{Into: "C9", Started: 2})
+	limited, aborted := newBench(), newBench()
+	limited.must(t, limitedCart()...)
+	aborted.must(t, limitedCart()...)
+	aborted.must(t, &messages.AbortCheckout{}, &messages.VoucherRefused{Code: "L1", Reason: ReasonUsedUp},
+		&messages.AddVoucher{Code: "L3", Kind: kindAmount, Value: 9, UsageLimit: 3, UsedUp: true})
+	used := newBench()
+	used.must(t, limitedCart()...)
+	used.must(t, &messages.OrderCreated{OrderId: "o-9"})
+	return []*bench{storedCart(t), paying, going, gone, limited, aborted, used}
 }
 
 // A field that Cart has and the codec forgets would be lost at a snapshot, unnoticed until then.

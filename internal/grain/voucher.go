@@ -14,6 +14,8 @@ type voucher struct {
 	eligible totals // of the lines that it is for; kept only if it is for some SKUs alone
 	value    int64  // what it takes off, VAT included
 	obstacle obstacle
+	barred   obstacle // the one that the voucher itself has found, by its uses among all carts; mostly none
+	reserved bool     // the checkout, or the order, has a use of it
 }
 
 // terms are a voucher's definition, as it was when the voucher was added.
@@ -48,6 +50,8 @@ const (
 	otherGoods   // no line is of a SKU that it is for
 	noDelivery   // that could be free
 	nothingLeft  // that it could be taken off
+	usedUp       // as often as it may be, among all carts
+	usedByUser   // once per user, and this one has
 )
 
 func (c *Cart) voucherAt(id uint32) (int, bool) {
@@ -67,6 +71,8 @@ func (v *voucher) covers(sku string) bool {
 func (c *Cart) obstacleTo(v *voucher, now time.Time) obstacle {
 	t, at := v.terms, now.UnixMilli()
 	switch {
+	case v.barred != applies:
+		return v.barred
 	case t.currency != "" && t.currency != c.currency:
 		return otherCurrency
 	case t.from != 0 && at < t.from:
@@ -100,6 +106,14 @@ func (c *Cart) appendVoucher(dst []byte, v *voucher) []byte {
 	return append(dst, ']', '}')
 }
 
+// What LimitedVouchers looks for.
+const (
+	reasonUsedUp     = "It has been used as often as it may be."
+	reasonUsedByUser = "It is for one order of each customer."
+	ruleOncePerUser  = "oncePerUser"
+	ruleUsageLimit   = "usageLimit="
+)
+
 // appendReason appends a sentence that needs no escapes; nothing if there is no obstacle.
 func (t *terms) appendReason(dst []byte, o obstacle) []byte {
 	switch o {
@@ -119,6 +133,10 @@ func (t *terms) appendReason(dst []byte, o obstacle) []byte {
 		return append(dst, "None of the goods that it is for is in the cart."...)
 	case noDelivery:
 		return append(dst, "There is no delivery yet that could be free."...)
+	case usedUp:
+		return append(dst, reasonUsedUp...)
+	case usedByUser:
+		return append(dst, reasonUsedByUser...)
 	default:
 		return append(dst, "There is nothing left that it could be taken off."...)
 	}
@@ -157,11 +175,11 @@ func (t *terms) appendRules(dst []byte) []byte {
 		dst = append(appendInstant(dst, t.to), '"')
 	}
 	if t.oncePerUser {
-		rule("oncePerUser")
+		rule(ruleOncePerUser)
 		dst = append(dst, '"')
 	}
 	if t.usageLimit > 0 {
-		rule("usageLimit=")
+		rule(ruleUsageLimit)
 		dst = append(strconv.AppendInt(dst, t.usageLimit, 10), '"')
 	}
 	return dst

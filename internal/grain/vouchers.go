@@ -16,9 +16,13 @@ func addVoucher(c *Cart, m *messages.AddVoucher, _ actor.Meta) error {
 	if err != nil {
 		return err
 	}
+	barred := applies
+	if m.UsedUp {
+		barred = usedUp
+	}
 	at := slices.IndexFunc(c.vouchers, func(v voucher) bool { return v.terms.code == t.code })
 	switch {
-	case at >= 0 && reflect.DeepEqual(c.vouchers[at].terms, t):
+	case at >= 0 && reflect.DeepEqual(c.vouchers[at].terms, t) && c.vouchers[at].barred == barred:
 		return actor.NoChange
 	case at < 0 && (len(c.vouchers) >= maxVouchers || c.lastVoucher == ^uint32(0)):
 		return invalid("", "A cart takes at most %d vouchers.", maxVouchers)
@@ -29,7 +33,7 @@ func addVoucher(c *Cart, m *messages.AddVoucher, _ actor.Meta) error {
 		c.vouchers = append(c.vouchers, voucher{id: c.lastVoucher})
 	}
 	v := &c.vouchers[at]
-	v.terms, v.eligible = t, totals{}
+	v.terms, v.eligible, v.barred = t, totals{}, barred
 	for i := range c.lines {
 		if l := &c.lines[i]; v.covers(l.product.sku) {
 			v.eligible.add(l.total, l.product.tax)

@@ -31,6 +31,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sync/errgroup"
 
 	"cartd/internal/eventlog"
@@ -76,6 +77,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 type importer struct {
 	Options
 	root *os.Root
+	turn [256]sync.Mutex // by the hash of a cart's name: held while a log of it is imported
 
 	mu     sync.Mutex // guards the following
 	report *Report
@@ -155,6 +157,9 @@ func (im *importer) log(ctx context.Context, name string) (err error) {
 		im.tell(Problem{File: name, Kind: BadName, Detail: err.Error()})
 		return nil
 	}
+	turn := &im.turn[xxhash.Sum64String(id.Name())%uint64(len(im.turn))]
+	turn.Lock() // there may be another log of it, in another directory: two activations would be in each other's way
+	defer turn.Unlock()
 	f, err := im.root.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
 		im.tell(Problem{File: name, Cart: id.Name(), Kind: NotAFile, Detail: err.Error()})

@@ -281,3 +281,26 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// One cart may lie both in the top directory and in carts/ab/: the second log is looked at when the first is done with.
+func TestCartThatIsThereTwiceIsImportedOnce(t *testing.T) {
+	from := t.TempDir()
+	if err := os.Mkdir(filepath.Join(from, "carts"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	const carts = 6 // all of them are in hand at once
+	for i := range carts {
+		name := fmt.Sprintf("c%d", i)
+		write(t, from, name, strings.Repeat(oldLine("one"), 2000))
+		write(t, from, filepath.Join("carts", name), strings.Repeat(oldLine("two"), 2000))
+	}
+	r := run(t, from, open(t, t.TempDir()))
+	if r.Carts != carts || r.Reported != carts {
+		t.Fatalf("%d carts were imported, %d problems told; want %d of each", r.Carts, r.Reported, carts)
+	}
+	for _, p := range r.Problems {
+		if p.Kind != importer.Exists {
+			t.Errorf("got %+v, want the second log of the cart", p)
+		}
+	}
+}

@@ -155,7 +155,8 @@ func TestStoppedAndStartedAgainGoesOnAndNothingDoubles(t *testing.T) {
 		}
 		fake.mu.Unlock()
 		report, err := Run(ctx, Options{CSV: path, URL: url, Token: token})
-		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "start it again") {
+		// What the start before had sent may be applied only now, and end this one before it sends anything.
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "start it again") && !strings.Contains(err.Error(), "nothing was sent") {
 			t.Fatalf("stopped after %d items: error %v, want one that says it can be started again", limit, err)
 		}
 		if report.Accepted > want.Accepted || report.Carts != 0 {

@@ -14,6 +14,7 @@ const (
 	journalPkg = "internal/eventlog/filelog/journal"
 	vfsPkg     = "internal/eventlog/filelog/vfs"
 	actorPkg   = "pkg/actor"
+	grainPkg   = "internal/grain"
 )
 
 const crash = "TestCrashAtAnyCallLosesNothingAcknowledged"
@@ -285,5 +286,61 @@ var lines = []line{
 		old:     "return f.Kind == NewerLine }); i >= 0 {",
 		new:     "return f.Kind == NewerLine }); i >= 0 && false {",
 		pkg:     filelogPkg, run: "TestRepairRefusesWhatANewerProgramHasWritten",
+	},
+	{
+		promise: "nothing is asked of another grain before the event that wants it is on stable storage",
+		file:    actorPkg + "/submit.go",
+		old:     "errands := g.errands()\n\tf := &flight",
+		new:     "errands := g.errands()\n\tg.send(errands)\n\tf := &flight",
+		pkg:     actorPkg, run: "TestErrandsAreHandedOverOnceTheirCommitIsStored",
+	},
+	{
+		promise: "an errand that was cut off is handed over again",
+		file:    actorPkg + "/grain.go",
+		old:     "g.send(g.errands()) // an activation before",
+		new:     "// an activation before",
+		pkg:     actorPkg, run: "TestErrandsAreHandedOverAgainByTheNextActivationAndTheNextRepeat",
+	},
+	{
+		promise: "a cart that is being merged takes nothing",
+		file:    grainPkg + "/cart.go",
+		old:     "if c.merging != nil {",
+		new:     "if false {",
+		pkg:     grainPkg, run: "TestMergesInAnyOrderLoseAndDoubleNothing",
+	},
+	{
+		promise: "a cart takes over another one once",
+		file:    grainPkg + "/merge.go",
+		old:     "case slices.Contains(c.takenOver, m.From):",
+		new:     "case false:",
+		pkg:     grainPkg, run: "TestMergeTakesOverLinesAndVouchers",
+	},
+	{
+		promise: "what became of one merge ends no other",
+		file:    grainPkg + "/merge.go",
+		old:     "c.merging.started != m.Started {\n\t\treturn actor.NoChange",
+		new:     "false {\n\t\treturn actor.NoChange",
+		pkg:     grainPkg, run: "TestMergeFreezesAndEndsTheOtherCart",
+	},
+	{
+		promise: "a voucher keeps no more uses than its limit",
+		file:    grainPkg + "/uses.go",
+		old:     "v.uses() >= m.Limit:",
+		new:     "v.uses() > m.Limit:",
+		pkg:     grainPkg, run: "TestVoucherKeepsNoMoreUsesThanItsLimit",
+	},
+	{
+		promise: "a cart is not paid with a limited voucher that keeps nothing for it",
+		file:    grainPkg + "/reservation.go",
+		old:     "!slices.Contains(m.Reserved, v.terms.code) {",
+		new:     "false {",
+		pkg:     grainPkg, run: "TestCheckoutNeedsWhatItsVouchersKeep",
+	},
+	{
+		promise: "a use is not given back that an order has used",
+		file:    grainPkg + "/reservation.go",
+		old:     "return c.frozen()\n}\n\n// settlementErrand",
+		new:     "return actor.NoChange\n}\n\n// settlementErrand",
+		pkg:     grainPkg, run: "TestCheckoutNeedsWhatItsVouchersKeep",
 	},
 }

@@ -36,6 +36,13 @@ type Config[S any] struct {
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
 	Due func(s *S, m Mutation, now time.Time) Mutation
+	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit. It must not change
+	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
+	Errands func(id string, s *S) []Errand
+	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit, and
+	// when an activation has replayed its log. Until a later event ends it, the same errand is handed over again and
+	// again. Send is called from many goroutines and must not block.
+	Send func(id string, errands []Errand)
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
 	// Idle is how long an activation stays in memory without messages. Up to an eighth is taken off at random, so that
@@ -45,8 +52,8 @@ type Config[S any] struct {
 	// wait for the disk; what comes on top is refused with CodeUnavailable. So are commands while the views in the
 	// answers of one activation that wait have over 64 MiB. Default: 1,024 each.
 	MaxQueued, MaxInFlight int
-	// MaxEvents bounds a grain: at so many events commands are refused with CodeFull, and repeats of keys and queries
-	// alone are answered. Each event that had a key takes 24 bytes of an activation's memory for ever. Default: 1,000,000.
+	// MaxEvents bounds a grain: at so many events commands are refused with CodeFull, and repeats of keys, queries and
+	// commands that settle something alone are answered. Each event that had a key takes 24 bytes of an activation's memory for ever. Default: 1,000,000.
 	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
@@ -86,6 +93,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Due != nil && c.Clone == nil {
 		panic("actor: Config.Due needs Config.Clone")
+	}
+	if c.Errands != nil && c.Send == nil {
+		panic("actor: Config.Errands needs Config.Send")
 	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }

@@ -122,6 +122,7 @@ func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 		ctx.Poison(ctx.Self())
 		return
 	}
+	g.send(g.errands()) // an activation before this one, or a process before ours, may not have come to an end with them
 	g.watchIdle(ctx)
 }
 
@@ -206,6 +207,20 @@ func (g *grain[S]) loader(state **S) func([]byte) error {
 		}
 		*state, g.tail = s, 0
 		return nil
+	}
+}
+
+// errands returns what the present state wants other grains to do.
+func (g *grain[S]) errands() []Errand {
+	if g.cfg.Errands == nil {
+		return nil
+	}
+	return g.cfg.Errands(g.id, g.state)
+}
+
+func (g *grain[S]) send(errands []Errand) {
+	if len(errands) > 0 {
+		g.cfg.Send(g.id, errands)
 	}
 }
 

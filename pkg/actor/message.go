@@ -18,6 +18,8 @@ type Command struct {
 	MustExist bool
 	// Minimal leaves out the reply's View.
 	Minimal bool
+	// Settles lets the command pass Config.MaxEvents: it ends what an earlier one has begun.
+	Settles bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
 }

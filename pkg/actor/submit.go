@@ -51,9 +51,13 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	}
 	batch, reply := g.apply(cmd)
 	if len(batch) == 0 {
+		if reply.Refusal == nil && g.queue.Load() == 0 {
+			g.send(g.errands()) // what is asked for again is to happen, also if whoever carries errands had given up
+		}
 		g.tell(ctx, to, reply)
 		return
 	}
+	errands := g.errands()
 	f := &flight{waiting: []waiter{{to: to, reply: reply, wrote: true}}}
 	size := int64(len(reply.View))
 	g.waiting.Add(size)
@@ -76,6 +80,8 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 				root.Stop(self)
 			}
 			g.cfg.Observer.CommitFailed(g.cfg.Kind, g.id, err)
+		} else {
+			g.send(errands) // before the answer: who hears it finds them on their way
 		}
 		g.queue.Add(-1)
 		g.waiting.Add(-size)
@@ -112,7 +118,7 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 		return reply
 	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
 		return refuse(CodeUnavailable, "the request waited too long and was not applied")
-	case g.events+uint64(len(cmd.Steps)) > uint64(g.cfg.MaxEvents):
+	case !cmd.Settles && g.events+uint64(len(cmd.Steps)) > uint64(g.cfg.MaxEvents):
 		return refuse(CodeFull, fmt.Sprintf("the %s has had %d changes; the most is %d", g.cfg.Kind, g.events, g.cfg.MaxEvents))
 	case g.queue.Load() >= int64(g.cfg.MaxInFlight) || g.waiting.Load() > maxWaitingBytes:
 		return refuse(CodeUnavailable, "too many changes of this "+g.cfg.Kind+" wait for the disk")

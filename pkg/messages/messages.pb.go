@@ -1063,8 +1063,13 @@ type InitializeCheckout struct {
 	PaymentProvider string                 `protobuf:"bytes,2,opt,name=paymentProvider,proto3" json:"paymentProvider,omitempty"`
 	ExpectedTotal   *int64                 `protobuf:"varint,3,opt,name=expectedTotal,proto3,oneof" json:"expectedTotal,omitempty"` // totalPrice.incVat as the shopper saw it
 	TtlMillis       int64                  `protobuf:"varint,4,opt,name=ttlMillis,proto3" json:"ttlMillis,omitempty"`               // the freeze ends by itself after this time; 0: half an hour
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Vouchers with a limit among all carts are only applied if their voucher has kept a use for this checkout. False in
+	// events of the time before, when limits were not held.
+	LimitsHeld    bool     `protobuf:"varint,5,opt,name=limitsHeld,proto3" json:"limitsHeld,omitempty"`
+	Reservation   string   `protobuf:"bytes,6,opt,name=reservation,proto3" json:"reservation,omitempty"` // names what was kept; empty: nothing
+	Reserved      []string `protobuf:"bytes,7,rep,name=reserved,proto3" json:"reserved,omitempty"`       // the codes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InitializeCheckout) Reset() {
@@ -1125,6 +1130,187 @@ func (x *InitializeCheckout) GetTtlMillis() int64 {
 	return 0
 }
 
+func (x *InitializeCheckout) GetLimitsHeld() bool {
+	if x != nil {
+		return x.LimitsHeld
+	}
+	return false
+}
+
+func (x *InitializeCheckout) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *InitializeCheckout) GetReserved() []string {
+	if x != nil {
+		return x.Reserved
+	}
+	return nil
+}
+
+// VoucherRefused says that a voucher of the cart cannot be used: it takes nothing off until its code is added again.
+type VoucherRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // usedUp, usedByUser
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoucherRefused) Reset() {
+	*x = VoucherRefused{}
+	mi := &file_messages_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoucherRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoucherRefused) ProtoMessage() {}
+
+func (x *VoucherRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoucherRefused.ProtoReflect.Descriptor instead.
+func (*VoucherRefused) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *VoucherRefused) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *VoucherRefused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// VoucherSettled says that a voucher knows what has become of the use that it had kept for this cart.
+type VoucherSettled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Reservation   string                 `protobuf:"bytes,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoucherSettled) Reset() {
+	*x = VoucherSettled{}
+	mi := &file_messages_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoucherSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoucherSettled) ProtoMessage() {}
+
+func (x *VoucherSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoucherSettled.ProtoReflect.Descriptor instead.
+func (*VoucherSettled) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *VoucherSettled) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *VoucherSettled) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+// VoucherLapsed asks a cart about a use that has been kept for it for long. It never makes an event: it is refused by a
+// cart that is being paid, or was, with that use.
+type VoucherLapsed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Reservation   string                 `protobuf:"bytes,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoucherLapsed) Reset() {
+	*x = VoucherLapsed{}
+	mi := &file_messages_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoucherLapsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoucherLapsed) ProtoMessage() {}
+
+func (x *VoucherLapsed) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoucherLapsed.ProtoReflect.Descriptor instead.
+func (*VoucherLapsed) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *VoucherLapsed) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *VoucherLapsed) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
 type AbortCheckout struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1133,7 +1319,7 @@ type AbortCheckout struct {
 
 func (x *AbortCheckout) Reset() {
 	*x = AbortCheckout{}
-	mi := &file_messages_proto_msgTypes[15]
+	mi := &file_messages_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1331,7 @@ func (x *AbortCheckout) String() string {
 func (*AbortCheckout) ProtoMessage() {}
 
 func (x *AbortCheckout) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[15]
+	mi := &file_messages_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1344,7 @@ func (x *AbortCheckout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortCheckout.ProtoReflect.Descriptor instead.
 func (*AbortCheckout) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{15}
+	return file_messages_proto_rawDescGZIP(), []int{18}
 }
 
 // CheckoutExpired ends a checkout whose time is over. It comes before the mutation that found it so, in one commit.
@@ -1170,7 +1356,7 @@ type CheckoutExpired struct {
 
 func (x *CheckoutExpired) Reset() {
 	*x = CheckoutExpired{}
-	mi := &file_messages_proto_msgTypes[16]
+	mi := &file_messages_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1368,7 @@ func (x *CheckoutExpired) String() string {
 func (*CheckoutExpired) ProtoMessage() {}
 
 func (x *CheckoutExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[16]
+	mi := &file_messages_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1381,7 @@ func (x *CheckoutExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutExpired.ProtoReflect.Descriptor instead.
 func (*CheckoutExpired) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{16}
+	return file_messages_proto_rawDescGZIP(), []int{19}
 }
 
 // OrderCreated ends the checkout of orderId: the cart is ordered.
@@ -1209,7 +1395,7 @@ type OrderCreated struct {
 
 func (x *OrderCreated) Reset() {
 	*x = OrderCreated{}
-	mi := &file_messages_proto_msgTypes[17]
+	mi := &file_messages_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1407,7 @@ func (x *OrderCreated) String() string {
 func (*OrderCreated) ProtoMessage() {}
 
 func (x *OrderCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[17]
+	mi := &file_messages_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1420,7 @@ func (x *OrderCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCreated.ProtoReflect.Descriptor instead.
 func (*OrderCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{17}
+	return file_messages_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OrderCreated) GetOrderId() string {
@@ -1262,7 +1448,7 @@ type CartCreated struct {
 
 func (x *CartCreated) Reset() {
 	*x = CartCreated{}
-	mi := &file_messages_proto_msgTypes[18]
+	mi := &file_messages_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1460,7 @@ func (x *CartCreated) String() string {
 func (*CartCreated) ProtoMessage() {}
 
 func (x *CartCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[18]
+	mi := &file_messages_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1473,7 @@ func (x *CartCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartCreated.ProtoReflect.Descriptor instead.
 func (*CartCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{18}
+	return file_messages_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CartCreated) GetCurrency() string {
@@ -1319,7 +1505,7 @@ type CartDeleted struct {
 
 func (x *CartDeleted) Reset() {
 	*x = CartDeleted{}
-	mi := &file_messages_proto_msgTypes[19]
+	mi := &file_messages_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1517,7 @@ func (x *CartDeleted) String() string {
 func (*CartDeleted) ProtoMessage() {}
 
 func (x *CartDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[19]
+	mi := &file_messages_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1530,7 @@ func (x *CartDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartDeleted.ProtoReflect.Descriptor instead.
 func (*CartDeleted) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{19}
+	return file_messages_proto_rawDescGZIP(), []int{22}
 }
 
 // SetUserId binds the cart to a user. A cart that is bound to another one is refused, unless rebind says that
@@ -1359,7 +1545,7 @@ type SetUserId struct {
 
 func (x *SetUserId) Reset() {
 	*x = SetUserId{}
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1557,7 @@ func (x *SetUserId) String() string {
 func (*SetUserId) ProtoMessage() {}
 
 func (x *SetUserId) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1570,7 @@ func (x *SetUserId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserId.ProtoReflect.Descriptor instead.
 func (*SetUserId) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{20}
+	return file_messages_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetUserId) GetUserId() string {
@@ -1416,13 +1602,14 @@ type AddVoucher struct {
 	ValidTo       string                 `protobuf:"bytes,9,opt,name=validTo,proto3" json:"validTo,omitempty"`     // RFC 3339; no longer valid at this time
 	OncePerUser   bool                   `protobuf:"varint,10,opt,name=oncePerUser,proto3" json:"oncePerUser,omitempty"`
 	UsageLimit    int64                  `protobuf:"varint,11,opt,name=usageLimit,proto3" json:"usageLimit,omitempty"`
+	UsedUp        bool                   `protobuf:"varint,12,opt,name=usedUp,proto3" json:"usedUp,omitempty"` // it had been used as often as it may be when it was added
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddVoucher) Reset() {
 	*x = AddVoucher{}
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1621,7 @@ func (x *AddVoucher) String() string {
 func (*AddVoucher) ProtoMessage() {}
 
 func (x *AddVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1634,7 @@ func (x *AddVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoucher.ProtoReflect.Descriptor instead.
 func (*AddVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{21}
+	return file_messages_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddVoucher) GetCode() string {
@@ -1527,6 +1714,13 @@ func (x *AddVoucher) GetUsageLimit() int64 {
 	return 0
 }
 
+func (x *AddVoucher) GetUsedUp() bool {
+	if x != nil {
+		return x.UsedUp
+	}
+	return false
+}
+
 type RemoveVoucher struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1536,7 +1730,7 @@ type RemoveVoucher struct {
 
 func (x *RemoveVoucher) Reset() {
 	*x = RemoveVoucher{}
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1742,7 @@ func (x *RemoveVoucher) String() string {
 func (*RemoveVoucher) ProtoMessage() {}
 
 func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1755,7 @@ func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVoucher.ProtoReflect.Descriptor instead.
 func (*RemoveVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{22}
+	return file_messages_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveVoucher) GetId() uint32 {
@@ -1583,7 +1777,7 @@ type UpsertSubscriptionDetails struct {
 
 func (x *UpsertSubscriptionDetails) Reset() {
 	*x = UpsertSubscriptionDetails{}
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1789,7 @@ func (x *UpsertSubscriptionDetails) String() string {
 func (*UpsertSubscriptionDetails) ProtoMessage() {}
 
 func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1802,7 @@ func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertSubscriptionDetails.ProtoReflect.Descriptor instead.
 func (*UpsertSubscriptionDetails) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{23}
+	return file_messages_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpsertSubscriptionDetails) GetId() string {
@@ -1639,18 +1833,25 @@ func (x *UpsertSubscriptionDetails) GetData() string {
 	return ""
 }
 
-// MergeCart takes over the lines of another cart.
+// MergeCart takes over the lines of another cart, which is frozen meanwhile, and holds all of them. Once for each other
+// cart: a second one changes nothing.
 type MergeCart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	Items         []*AddItem             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Items         []*AddItem             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`       // in the order of their ids there; parentId is one of those
+	Ids           []uint32               `protobuf:"varint,3,rep,packed,name=ids,proto3" json:"ids,omitempty"`   // of the items in the other cart
+	Markings      []*LineItemMarking     `protobuf:"bytes,4,rep,name=markings,proto3" json:"markings,omitempty"` // by ids of the other cart
+	Vouchers      []*AddVoucher          `protobuf:"bytes,5,rep,name=vouchers,proto3" json:"vouchers,omitempty"`
+	Currency      string                 `protobuf:"bytes,6,opt,name=currency,proto3" json:"currency,omitempty"` // the other cart's; empty: it has none
+	UserId        string                 `protobuf:"bytes,7,opt,name=userId,proto3" json:"userId,omitempty"`     // whose the other cart is; empty: nobody's
+	Again         bool                   `protobuf:"varint,8,opt,name=again,proto3" json:"again,omitempty"`      // holds nothing, and is only accepted if the lines are here already; so it never makes an event
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MergeCart) Reset() {
 	*x = MergeCart{}
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1863,7 @@ func (x *MergeCart) String() string {
 func (*MergeCart) ProtoMessage() {}
 
 func (x *MergeCart) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1876,7 @@ func (x *MergeCart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeCart.ProtoReflect.Descriptor instead.
 func (*MergeCart) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{24}
+	return file_messages_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MergeCart) GetFrom() string {
@@ -1692,6 +1893,223 @@ func (x *MergeCart) GetItems() []*AddItem {
 	return nil
 }
 
+func (x *MergeCart) GetIds() []uint32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *MergeCart) GetMarkings() []*LineItemMarking {
+	if x != nil {
+		return x.Markings
+	}
+	return nil
+}
+
+func (x *MergeCart) GetVouchers() []*AddVoucher {
+	if x != nil {
+		return x.Vouchers
+	}
+	return nil
+}
+
+func (x *MergeCart) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *MergeCart) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *MergeCart) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+// MergeStarted freezes a cart whose lines another one is to take over.
+type MergeStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	IfVersion     *uint64                `protobuf:"varint,2,opt,name=ifVersion,proto3,oneof" json:"ifVersion,omitempty"` // of the other cart
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeStarted) Reset() {
+	*x = MergeStarted{}
+	mi := &file_messages_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeStarted) ProtoMessage() {}
+
+func (x *MergeStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeStarted.ProtoReflect.Descriptor instead.
+func (*MergeStarted) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *MergeStarted) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *MergeStarted) GetIfVersion() uint64 {
+	if x != nil && x.IfVersion != nil {
+		return *x.IfVersion
+	}
+	return 0
+}
+
+// CartMerged ends a merge: the other cart has the lines.
+type CartMerged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"` // the version of MergeStarted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartMerged) Reset() {
+	*x = CartMerged{}
+	mi := &file_messages_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartMerged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartMerged) ProtoMessage() {}
+
+func (x *CartMerged) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartMerged.ProtoReflect.Descriptor instead.
+func (*CartMerged) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CartMerged) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *CartMerged) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+// MergeAborted ends a merge that the other cart has refused: this one is open again.
+type MergeAborted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"` // of the refusal
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeAborted) Reset() {
+	*x = MergeAborted{}
+	mi := &file_messages_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeAborted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeAborted) ProtoMessage() {}
+
+func (x *MergeAborted) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeAborted.ProtoReflect.Descriptor instead.
+func (*MergeAborted) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *MergeAborted) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *MergeAborted) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *MergeAborted) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *MergeAborted) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // RefreshPrices sets the prices of lines as the catalogue had them at that time. Warnings of the refresh before end,
 // also on lines that it does not name; a line that the cart does not have any more is passed over.
 type RefreshPrices struct {
@@ -1703,7 +2121,7 @@ type RefreshPrices struct {
 
 func (x *RefreshPrices) Reset() {
 	*x = RefreshPrices{}
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2133,7 @@ func (x *RefreshPrices) String() string {
 func (*RefreshPrices) ProtoMessage() {}
 
 func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2146,7 @@ func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices.ProtoReflect.Descriptor instead.
 func (*RefreshPrices) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{25}
+	return file_messages_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RefreshPrices) GetLines() []*RefreshPrices_Line {
@@ -1757,7 +2175,7 @@ type RefreshPrices_Line struct {
 
 func (x *RefreshPrices_Line) Reset() {
 	*x = RefreshPrices_Line{}
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +2187,7 @@ func (x *RefreshPrices_Line) String() string {
 func (*RefreshPrices_Line) ProtoMessage() {}
 
 func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +2200,7 @@ func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices_Line.ProtoReflect.Descriptor instead.
 func (*RefreshPrices_Line) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{25, 0}
+	return file_messages_proto_rawDescGZIP(), []int{31, 0}
 }
 
 func (x *RefreshPrices_Line) GetId() uint32 {
@@ -1999,13 +2417,27 @@ const file_messages_proto_rawDesc = "" +
 	"\n" +
 	"deliveryId\x18\x01 \x01(\rR\n" +
 	"deliveryId\x12=\n" +
-	"\vpickupPoint\x18\x02 \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"\xb3\x01\n" +
+	"\vpickupPoint\x18\x02 \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"\x91\x02\n" +
 	"\x12InitializeCheckout\x12\x18\n" +
 	"\aorderId\x18\x01 \x01(\tR\aorderId\x12(\n" +
 	"\x0fpaymentProvider\x18\x02 \x01(\tR\x0fpaymentProvider\x12)\n" +
 	"\rexpectedTotal\x18\x03 \x01(\x03H\x00R\rexpectedTotal\x88\x01\x01\x12\x1c\n" +
-	"\tttlMillis\x18\x04 \x01(\x03R\tttlMillisB\x10\n" +
-	"\x0e_expectedTotal\"\x0f\n" +
+	"\tttlMillis\x18\x04 \x01(\x03R\tttlMillis\x12\x1e\n" +
+	"\n" +
+	"limitsHeld\x18\x05 \x01(\bR\n" +
+	"limitsHeld\x12 \n" +
+	"\vreservation\x18\x06 \x01(\tR\vreservation\x12\x1a\n" +
+	"\breserved\x18\a \x03(\tR\breservedB\x10\n" +
+	"\x0e_expectedTotal\"<\n" +
+	"\x0eVoucherRefused\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"F\n" +
+	"\x0eVoucherSettled\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12 \n" +
+	"\vreservation\x18\x02 \x01(\tR\vreservation\"E\n" +
+	"\rVoucherLapsed\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12 \n" +
+	"\vreservation\x18\x02 \x01(\tR\vreservation\"\x0f\n" +
 	"\rAbortCheckout\"\x11\n" +
 	"\x0fCheckoutExpired\"@\n" +
 	"\fOrderCreated\x12\x18\n" +
@@ -2018,7 +2450,7 @@ const file_messages_proto_rawDesc = "" +
 	"\vCartDeleted\";\n" +
 	"\tSetUserId\x12\x16\n" +
 	"\x06userId\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
-	"\x06rebind\x18\x02 \x01(\bR\x06rebind\"\xb2\x02\n" +
+	"\x06rebind\x18\x02 \x01(\bR\x06rebind\"\xca\x02\n" +
 	"\n" +
 	"AddVoucher\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
@@ -2034,7 +2466,8 @@ const file_messages_proto_rawDesc = "" +
 	" \x01(\bR\voncePerUser\x12\x1e\n" +
 	"\n" +
 	"usageLimit\x18\v \x01(\x03R\n" +
-	"usageLimit\"\x1f\n" +
+	"usageLimit\x12\x16\n" +
+	"\x06usedUp\x18\f \x01(\bR\x06usedUp\"\x1f\n" +
 	"\rRemoveVoucher\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\"\x91\x01\n" +
 	"\x19UpsertSubscriptionDetails\x12\x13\n" +
@@ -2042,10 +2475,30 @@ const file_messages_proto_rawDesc = "" +
 	"\fofferingCode\x18\x02 \x01(\tR\fofferingCode\x12 \n" +
 	"\vsigningType\x18\x03 \x01(\tR\vsigningType\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\tR\x04dataB\x05\n" +
-	"\x03_id\"N\n" +
+	"\x03_id\"\x9f\x02\n" +
 	"\tMergeCart\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12-\n" +
-	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\"\x96\x03\n" +
+	"\x05items\x18\x02 \x03(\v2\x17.cartd.messages.AddItemR\x05items\x12\x10\n" +
+	"\x03ids\x18\x03 \x03(\rR\x03ids\x12;\n" +
+	"\bmarkings\x18\x04 \x03(\v2\x1f.cartd.messages.LineItemMarkingR\bmarkings\x126\n" +
+	"\bvouchers\x18\x05 \x03(\v2\x1a.cartd.messages.AddVoucherR\bvouchers\x12\x1a\n" +
+	"\bcurrency\x18\x06 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06userId\x18\a \x01(\tR\x06userId\x12\x14\n" +
+	"\x05again\x18\b \x01(\bR\x05again\"S\n" +
+	"\fMergeStarted\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12!\n" +
+	"\tifVersion\x18\x02 \x01(\x04H\x00R\tifVersion\x88\x01\x01B\f\n" +
+	"\n" +
+	"_ifVersion\":\n" +
+	"\n" +
+	"CartMerged\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\"j\n" +
+	"\fMergeAborted\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x96\x03\n" +
 	"\rRefreshPrices\x128\n" +
 	"\x05lines\x18\x01 \x03(\v2\".cartd.messages.RefreshPrices.LineR\x05lines\x1a\xca\x02\n" +
 	"\x04Line\x12\x0e\n" +
@@ -2082,7 +2535,7 @@ func file_messages_proto_rawDescGZIP() []byte {
 	return file_messages_proto_rawDescData
 }
 
-var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_messages_proto_goTypes = []any{
 	(*AddRequest)(nil),                // 0: cartd.messages.AddRequest
 	(*SetCartRequest)(nil),            // 1: cartd.messages.SetCartRequest
@@ -2099,37 +2552,45 @@ var file_messages_proto_goTypes = []any{
 	(*RemoveDelivery)(nil),            // 12: cartd.messages.RemoveDelivery
 	(*SetPickupPoint)(nil),            // 13: cartd.messages.SetPickupPoint
 	(*InitializeCheckout)(nil),        // 14: cartd.messages.InitializeCheckout
-	(*AbortCheckout)(nil),             // 15: cartd.messages.AbortCheckout
-	(*CheckoutExpired)(nil),           // 16: cartd.messages.CheckoutExpired
-	(*OrderCreated)(nil),              // 17: cartd.messages.OrderCreated
-	(*CartCreated)(nil),               // 18: cartd.messages.CartCreated
-	(*CartDeleted)(nil),               // 19: cartd.messages.CartDeleted
-	(*SetUserId)(nil),                 // 20: cartd.messages.SetUserId
-	(*AddVoucher)(nil),                // 21: cartd.messages.AddVoucher
-	(*RemoveVoucher)(nil),             // 22: cartd.messages.RemoveVoucher
-	(*UpsertSubscriptionDetails)(nil), // 23: cartd.messages.UpsertSubscriptionDetails
-	(*MergeCart)(nil),                 // 24: cartd.messages.MergeCart
-	(*RefreshPrices)(nil),             // 25: cartd.messages.RefreshPrices
-	nil,                               // 26: cartd.messages.AddRequest.AttributesEntry
-	nil,                               // 27: cartd.messages.AddItem.AttributesEntry
-	nil,                               // 28: cartd.messages.LineItemAttributes.AttributesEntry
-	(*RefreshPrices_Line)(nil),        // 29: cartd.messages.RefreshPrices.Line
+	(*VoucherRefused)(nil),            // 15: cartd.messages.VoucherRefused
+	(*VoucherSettled)(nil),            // 16: cartd.messages.VoucherSettled
+	(*VoucherLapsed)(nil),             // 17: cartd.messages.VoucherLapsed
+	(*AbortCheckout)(nil),             // 18: cartd.messages.AbortCheckout
+	(*CheckoutExpired)(nil),           // 19: cartd.messages.CheckoutExpired
+	(*OrderCreated)(nil),              // 20: cartd.messages.OrderCreated
+	(*CartCreated)(nil),               // 21: cartd.messages.CartCreated
+	(*CartDeleted)(nil),               // 22: cartd.messages.CartDeleted
+	(*SetUserId)(nil),                 // 23: cartd.messages.SetUserId
+	(*AddVoucher)(nil),                // 24: cartd.messages.AddVoucher
+	(*RemoveVoucher)(nil),             // 25: cartd.messages.RemoveVoucher
+	(*UpsertSubscriptionDetails)(nil), // 26: cartd.messages.UpsertSubscriptionDetails
+	(*MergeCart)(nil),                 // 27: cartd.messages.MergeCart
+	(*MergeStarted)(nil),              // 28: cartd.messages.MergeStarted
+	(*CartMerged)(nil),                // 29: cartd.messages.CartMerged
+	(*MergeAborted)(nil),              // 30: cartd.messages.MergeAborted
+	(*RefreshPrices)(nil),             // 31: cartd.messages.RefreshPrices
+	nil,                               // 32: cartd.messages.AddRequest.AttributesEntry
+	nil,                               // 33: cartd.messages.AddItem.AttributesEntry
+	nil,                               // 34: cartd.messages.LineItemAttributes.AttributesEntry
+	(*RefreshPrices_Line)(nil),        // 35: cartd.messages.RefreshPrices.Line
 }
 var file_messages_proto_depIdxs = []int32{
-	26, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
+	32, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
 	0,  // 1: cartd.messages.SetCartRequest.items:type_name -> cartd.messages.AddRequest
-	27, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
-	28, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
+	33, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
+	34, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
 	10, // 4: cartd.messages.SetDelivery.address:type_name -> cartd.messages.Address
 	9,  // 5: cartd.messages.SetDelivery.pickupPoint:type_name -> cartd.messages.PickupPoint
 	9,  // 6: cartd.messages.SetPickupPoint.pickupPoint:type_name -> cartd.messages.PickupPoint
 	2,  // 7: cartd.messages.MergeCart.items:type_name -> cartd.messages.AddItem
-	29, // 8: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 8: cartd.messages.MergeCart.markings:type_name -> cartd.messages.LineItemMarking
+	24, // 9: cartd.messages.MergeCart.vouchers:type_name -> cartd.messages.AddVoucher
+	35, // 10: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_messages_proto_init() }
@@ -2143,15 +2604,16 @@ func file_messages_proto_init() {
 	file_messages_proto_msgTypes[10].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[11].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[14].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[23].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[29].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[26].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[28].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_proto_rawDesc), len(file_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

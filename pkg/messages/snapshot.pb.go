@@ -93,12 +93,17 @@ type CartState struct {
 	LastDelivery  uint32                       `protobuf:"varint,10,opt,name=lastDelivery,proto3" json:"lastDelivery,omitempty"`
 	Subscriptions []*UpsertSubscriptionDetails `protobuf:"bytes,11,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"` // by ascending id
 	// What lines and deliveries came to. It is never taken over: a state that adds up to something else is refused.
-	TotalExVat    int64                `protobuf:"varint,12,opt,name=totalExVat,proto3" json:"totalExVat,omitempty"`
-	TotalIncVat   int64                `protobuf:"varint,13,opt,name=totalIncVat,proto3" json:"totalIncVat,omitempty"`
-	PerUnit       bool                 `protobuf:"varint,14,opt,name=perUnit,proto3" json:"perUnit,omitempty"`  // VAT was rounded on one unit, not on the line
-	Vouchers      []*CartState_Voucher `protobuf:"bytes,15,rep,name=vouchers,proto3" json:"vouchers,omitempty"` // by ascending id
-	LastVoucher   uint32               `protobuf:"varint,16,opt,name=lastVoucher,proto3" json:"lastVoucher,omitempty"`
-	CheckoutUntil int64                `protobuf:"varint,17,opt,name=checkoutUntil,proto3" json:"checkoutUntil,omitempty"` // Unix milliseconds; 0: not in checkout
+	TotalExVat    int64                   `protobuf:"varint,12,opt,name=totalExVat,proto3" json:"totalExVat,omitempty"`
+	TotalIncVat   int64                   `protobuf:"varint,13,opt,name=totalIncVat,proto3" json:"totalIncVat,omitempty"`
+	PerUnit       bool                    `protobuf:"varint,14,opt,name=perUnit,proto3" json:"perUnit,omitempty"`  // VAT was rounded on one unit, not on the line
+	Vouchers      []*CartState_Voucher    `protobuf:"bytes,15,rep,name=vouchers,proto3" json:"vouchers,omitempty"` // by ascending id
+	LastVoucher   uint32                  `protobuf:"varint,16,opt,name=lastVoucher,proto3" json:"lastVoucher,omitempty"`
+	CheckoutUntil int64                   `protobuf:"varint,17,opt,name=checkoutUntil,proto3" json:"checkoutUntil,omitempty"` // Unix milliseconds; 0: not in checkout
+	Merge         *CartState_Merge        `protobuf:"bytes,18,opt,name=merge,proto3" json:"merge,omitempty"`                  // unset: none is under way
+	MergedInto    string                  `protobuf:"bytes,19,opt,name=mergedInto,proto3" json:"mergedInto,omitempty"`        // the cart that has taken over the lines; empty: none
+	TakenOver     []string                `protobuf:"bytes,20,rep,name=takenOver,proto3" json:"takenOver,omitempty"`          // the carts whose lines this one has taken over, in order
+	Reservation   string                  `protobuf:"bytes,21,opt,name=reservation,proto3" json:"reservation,omitempty"`      // of the checkout or the order; empty: there is none
+	Settlements   []*CartState_Settlement `protobuf:"bytes,22,rep,name=settlements,proto3" json:"settlements,omitempty"`
 	// How VAT was rounded. It is always there, and by its number it comes last: a state that was cut off lacks it.
 	Rounding      CartState_Rounding `protobuf:"varint,1000,opt,name=rounding,proto3,enum=cartd.messages.CartState_Rounding" json:"rounding,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -254,6 +259,41 @@ func (x *CartState) GetCheckoutUntil() int64 {
 	return 0
 }
 
+func (x *CartState) GetMerge() *CartState_Merge {
+	if x != nil {
+		return x.Merge
+	}
+	return nil
+}
+
+func (x *CartState) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
+func (x *CartState) GetTakenOver() []string {
+	if x != nil {
+		return x.TakenOver
+	}
+	return nil
+}
+
+func (x *CartState) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *CartState) GetSettlements() []*CartState_Settlement {
+	if x != nil {
+		return x.Settlements
+	}
+	return nil
+}
+
 func (x *CartState) GetRounding() CartState_Rounding {
 	if x != nil {
 		return x.Rounding
@@ -395,6 +435,8 @@ type CartState_Voucher struct {
 	Terms         *AddVoucher            `protobuf:"bytes,2,opt,name=terms,proto3" json:"terms,omitempty"`
 	Value         int64                  `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`       // what it takes off
 	Obstacle      uint32                 `protobuf:"varint,4,opt,name=obstacle,proto3" json:"obstacle,omitempty"` // why it takes nothing off, as it was found at the last change; 0: it applies
+	Barred        uint32                 `protobuf:"varint,5,opt,name=barred,proto3" json:"barred,omitempty"`     // the obstacle that the voucher itself has found; 0: none
+	Reserved      bool                   `protobuf:"varint,6,opt,name=reserved,proto3" json:"reserved,omitempty"` // the checkout, or the order, has a use of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +499,81 @@ func (x *CartState_Voucher) GetObstacle() uint32 {
 	return 0
 }
 
+func (x *CartState_Voucher) GetBarred() uint32 {
+	if x != nil {
+		return x.Barred
+	}
+	return 0
+}
+
+func (x *CartState_Voucher) GetReserved() bool {
+	if x != nil {
+		return x.Reserved
+	}
+	return false
+}
+
+// Settlement is a use that was kept for this cart, and whose voucher is to be told what has become of it.
+type CartState_Settlement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Reservation   string                 `protobuf:"bytes,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
+	Used          bool                   `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"` // by the order; else it is given back
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Settlement) Reset() {
+	*x = CartState_Settlement{}
+	mi := &file_snapshot_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Settlement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Settlement) ProtoMessage() {}
+
+func (x *CartState_Settlement) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Settlement.ProtoReflect.Descriptor instead.
+func (*CartState_Settlement) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 3}
+}
+
+func (x *CartState_Settlement) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *CartState_Settlement) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *CartState_Settlement) GetUsed() bool {
+	if x != nil {
+		return x.Used
+	}
+	return false
+}
+
 type CartState_Delivery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -473,7 +590,7 @@ type CartState_Delivery struct {
 
 func (x *CartState_Delivery) Reset() {
 	*x = CartState_Delivery{}
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +602,7 @@ func (x *CartState_Delivery) String() string {
 func (*CartState_Delivery) ProtoMessage() {}
 
 func (x *CartState_Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_proto_msgTypes[4]
+	mi := &file_snapshot_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +615,7 @@ func (x *CartState_Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartState_Delivery.ProtoReflect.Descriptor instead.
 func (*CartState_Delivery) Descriptor() ([]byte, []int) {
-	return file_snapshot_proto_rawDescGZIP(), []int{0, 3}
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 4}
 }
 
 func (x *CartState_Delivery) GetId() uint32 {
@@ -557,11 +674,72 @@ func (x *CartState_Delivery) GetPickupPoint() *PickupPoint {
 	return nil
 }
 
+// Merge is one that has begun: this cart's lines are to go into another.
+type CartState_Merge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Into          string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Started       uint64                 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"` // the version of its event
+	IfVersion     *uint64                `protobuf:"varint,3,opt,name=ifVersion,proto3,oneof" json:"ifVersion,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Merge) Reset() {
+	*x = CartState_Merge{}
+	mi := &file_snapshot_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Merge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Merge) ProtoMessage() {}
+
+func (x *CartState_Merge) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Merge.ProtoReflect.Descriptor instead.
+func (*CartState_Merge) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 5}
+}
+
+func (x *CartState_Merge) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *CartState_Merge) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *CartState_Merge) GetIfVersion() uint64 {
+	if x != nil && x.IfVersion != nil {
+		return *x.IfVersion
+	}
+	return 0
+}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xeb\v\n" +
+	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xbf\x0f\n" +
 	"\tCartState\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x18\n" +
@@ -584,7 +762,14 @@ const file_snapshot_proto_rawDesc = "" +
 	"\aperUnit\x18\x0e \x01(\bR\aperUnit\x12=\n" +
 	"\bvouchers\x18\x0f \x03(\v2!.cartd.messages.CartState.VoucherR\bvouchers\x12 \n" +
 	"\vlastVoucher\x18\x10 \x01(\rR\vlastVoucher\x12$\n" +
-	"\rcheckoutUntil\x18\x11 \x01(\x03R\rcheckoutUntil\x12?\n" +
+	"\rcheckoutUntil\x18\x11 \x01(\x03R\rcheckoutUntil\x125\n" +
+	"\x05merge\x18\x12 \x01(\v2\x1f.cartd.messages.CartState.MergeR\x05merge\x12\x1e\n" +
+	"\n" +
+	"mergedInto\x18\x13 \x01(\tR\n" +
+	"mergedInto\x12\x1c\n" +
+	"\ttakenOver\x18\x14 \x03(\tR\ttakenOver\x12 \n" +
+	"\vreservation\x18\x15 \x01(\tR\vreservation\x12F\n" +
+	"\vsettlements\x18\x16 \x03(\v2$.cartd.messages.CartState.SettlementR\vsettlements\x12?\n" +
 	"\brounding\x18\xe8\a \x01(\x0e2\".cartd.messages.CartState.RoundingR\brounding\x1a\xd8\x01\n" +
 	"\x04Line\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
@@ -596,12 +781,19 @@ const file_snapshot_proto_rawDesc = "" +
 	"\x06notice\x18\x05 \x01(\v2 .cartd.messages.CartState.NoticeR\x06notice\x1a.\n" +
 	"\x06Notice\x12\x10\n" +
 	"\x03was\x18\x01 \x01(\x03R\x03was\x12\x12\n" +
-	"\x04gone\x18\x02 \x01(\bR\x04gone\x1a}\n" +
+	"\x04gone\x18\x02 \x01(\bR\x04gone\x1a\xb1\x01\n" +
 	"\aVoucher\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x120\n" +
 	"\x05terms\x18\x02 \x01(\v2\x1a.cartd.messages.AddVoucherR\x05terms\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\x03R\x05value\x12\x1a\n" +
-	"\bobstacle\x18\x04 \x01(\rR\bobstacle\x1a\x92\x02\n" +
+	"\bobstacle\x18\x04 \x01(\rR\bobstacle\x12\x16\n" +
+	"\x06barred\x18\x05 \x01(\rR\x06barred\x12\x1a\n" +
+	"\breserved\x18\x06 \x01(\bR\breserved\x1aV\n" +
+	"\n" +
+	"Settlement\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12 \n" +
+	"\vreservation\x18\x02 \x01(\tR\vreservation\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\bR\x04used\x1a\x92\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x14\n" +
@@ -612,7 +804,13 @@ const file_snapshot_proto_rawDesc = "" +
 	"\vpriceIncVat\x18\x05 \x01(\x03R\vpriceIncVat\x12\x10\n" +
 	"\x03tax\x18\x06 \x01(\x03R\x03tax\x121\n" +
 	"\aaddress\x18\a \x01(\v2\x17.cartd.messages.AddressR\aaddress\x12=\n" +
-	"\vpickupPoint\x18\b \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\"j\n" +
+	"\vpickupPoint\x18\b \x01(\v2\x1b.cartd.messages.PickupPointR\vpickupPoint\x1af\n" +
+	"\x05Merge\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x04R\astarted\x12!\n" +
+	"\tifVersion\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01B\f\n" +
+	"\n" +
+	"_ifVersion\"j\n" +
 	"\bRounding\x12\x18\n" +
 	"\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROUNDING_HALF_EVEN\x10\x01\x12\x14\n" +
@@ -632,38 +830,42 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_snapshot_proto_goTypes = []any{
 	(CartState_Rounding)(0),           // 0: cartd.messages.CartState.Rounding
 	(*CartState)(nil),                 // 1: cartd.messages.CartState
 	(*CartState_Line)(nil),            // 2: cartd.messages.CartState.Line
 	(*CartState_Notice)(nil),          // 3: cartd.messages.CartState.Notice
 	(*CartState_Voucher)(nil),         // 4: cartd.messages.CartState.Voucher
-	(*CartState_Delivery)(nil),        // 5: cartd.messages.CartState.Delivery
-	(*UpsertSubscriptionDetails)(nil), // 6: cartd.messages.UpsertSubscriptionDetails
-	(*AddItem)(nil),                   // 7: cartd.messages.AddItem
-	(*LineItemMarking)(nil),           // 8: cartd.messages.LineItemMarking
-	(*AddVoucher)(nil),                // 9: cartd.messages.AddVoucher
-	(*Address)(nil),                   // 10: cartd.messages.Address
-	(*PickupPoint)(nil),               // 11: cartd.messages.PickupPoint
+	(*CartState_Settlement)(nil),      // 5: cartd.messages.CartState.Settlement
+	(*CartState_Delivery)(nil),        // 6: cartd.messages.CartState.Delivery
+	(*CartState_Merge)(nil),           // 7: cartd.messages.CartState.Merge
+	(*UpsertSubscriptionDetails)(nil), // 8: cartd.messages.UpsertSubscriptionDetails
+	(*AddItem)(nil),                   // 9: cartd.messages.AddItem
+	(*LineItemMarking)(nil),           // 10: cartd.messages.LineItemMarking
+	(*AddVoucher)(nil),                // 11: cartd.messages.AddVoucher
+	(*Address)(nil),                   // 12: cartd.messages.Address
+	(*PickupPoint)(nil),               // 13: cartd.messages.PickupPoint
 }
 var file_snapshot_proto_depIdxs = []int32{
 	2,  // 0: cartd.messages.CartState.lines:type_name -> cartd.messages.CartState.Line
-	5,  // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
-	6,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
+	6,  // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
+	8,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
 	4,  // 3: cartd.messages.CartState.vouchers:type_name -> cartd.messages.CartState.Voucher
-	0,  // 4: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
-	7,  // 5: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
-	8,  // 6: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
-	3,  // 7: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
-	9,  // 8: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
-	10, // 9: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
-	11, // 10: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 4: cartd.messages.CartState.merge:type_name -> cartd.messages.CartState.Merge
+	5,  // 5: cartd.messages.CartState.settlements:type_name -> cartd.messages.CartState.Settlement
+	0,  // 6: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
+	9,  // 7: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
+	10, // 8: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
+	3,  // 9: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
+	11, // 10: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
+	12, // 11: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
+	13, // 12: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -672,13 +874,14 @@ func file_snapshot_proto_init() {
 		return
 	}
 	file_messages_proto_init()
+	file_snapshot_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,6 +26,7 @@ type activation struct {
 	s        *stream
 	epoch    uint64
 	end      int64 // of the log at the time of the claim
+	endless  bool  // it lacked its end at that time
 	released bool  // guarded by s.mu
 
 	positions []uint64 // of the events appended, as far as they are decided; guarded by s.mu
@@ -83,7 +84,7 @@ func (l *Log) Activate(ctx context.Context, id eventlog.StreamID) (eventlog.Acti
 		return nil, fmt.Errorf("activate %s: %w", id, err)
 	}
 	a.s.mu.Lock()
-	a.end = a.s.base + a.s.end
+	a.end, a.endless = a.s.base+a.s.end, a.s.endless && a.s.end == 0
 	last := a.s.epoch
 	a.s.mu.Unlock()
 	a.epoch = l.nextEpoch(last)
@@ -118,7 +119,7 @@ func (a *activation) Replay(ctx context.Context, load func([]byte) error) iter.S
 
 // replay yields the events and builds what Append checks against from the same pass.
 func (a *activation) replay(ctx context.Context, load func([]byte) error, yield func(eventlog.Event, error) bool) (done bool) {
-	if a.end == 0 {
+	if a.end == 0 && !a.endless {
 		if err := a.fenced(); err != nil {
 			yield(eventlog.Event{}, err)
 			return false
@@ -131,7 +132,7 @@ func (a *activation) replay(ctx context.Context, load func([]byte) error, yield 
 		return false
 	}
 	defer h.Close() // only read
-	r := &replayer{id: a.s.id, fenced: a.fenced}
+	r := &replayer{id: a.s.id, fenced: a.fenced, endless: a.endless}
 	from := int64(0)
 	if load != nil {
 		from = a.restore(h, r, load)

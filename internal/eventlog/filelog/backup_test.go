@@ -478,3 +478,77 @@ func TestNobodyServesABackup(t *testing.T) {
 		t.Errorf("open changed %s", d)
 	}
 }
+
+// A server that takes the directory between the look at it and the restore keeps it, and starts there again.
+func TestRestoreLeavesADirectoryAloneThatAServerHasTaken(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{})
+	r := &restorer{tree: mustTree(t, dir)}
+	if _, err := r.run(t.Context()); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("beside a server: got %v, want ErrLocked", err)
+	}
+	mustClose(t, l)
+	if _, err := r.run(t.Context()); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("behind a server: got %v, want ErrNotEmpty", err)
+	}
+	mustClose(t, mustOpen(t, dir, Options{}))
+}
+
+func TestBackupHasSealedParts(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		dir := t.TempDir()
+		all := sealedCart(t, dir)
+		var stream bytes.Buffer
+		var err error
+		if live {
+			l := mustOpen(t, dir, Options{Durability: SyncNever})
+			_, err = l.Backup(t.Context(), &stream)
+			mustClose(t, l)
+		} else {
+			_, err = BackupDir(t.Context(), dir, &stream, CheckOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		backup, info := mustReceive(t, stream.Bytes())
+		events := 0
+		for _, evs := range all {
+			events += len(evs)
+		}
+		if info.Carts != len(all) || info.Events != events || len(info.Damaged) > 0 {
+			t.Errorf("live %v: got %+v, want %d carts with %d events", live, info, len(all), events)
+		}
+		restored, _ := mustRestore(t, backup)
+		if len(partsOf(t, restored, "s1")) < 2 {
+			t.Errorf("live %v: sealed parts were not restored", live)
+		}
+		wantClean(t, restored)
+		wantExported(t, all, exportAll(t, restored))
+	}
+}
+
+// A line is in its file a moment before a backup would take it. What is in front of it is not sealed before.
+func TestNothingIsSealedInFrontOfALineThatABackupDoesNotHave(t *testing.T) {
+	dir := t.TempDir()
+	id := logtest.Stream(t, "c1")
+	l := mustOpen(t, dir, Options{Durability: SyncNever})
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, 0, logtest.Event(1))
+	if err := errors.Join(l.flushBehind(), l.checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	at := int64(len(mustRead(t, logPath(dir, id))))
+	logtest.MustAppend(t, act, 1, logtest.Event(1))
+	act.Release()
+	s := l.acquire(id)
+	defer l.release(s)
+	position := l.Head()
+	l.tail.Advance(position - 1)
+	if done, err := l.seal(s, at); done || err != nil {
+		t.Errorf("line behind it is not published: got %v, %v; want nothing done", done, err)
+	}
+	l.tail.Advance(position)
+	if done, err := l.seal(s, at); !done || err != nil {
+		t.Errorf("line behind it is published: got %v, %v; want the part sealed", done, err)
+	}
+}

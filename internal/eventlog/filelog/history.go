@@ -88,17 +88,20 @@ func openParts(fs vfs.FS, path string, numbers []int, maxLine int) (_ *history, 
 }
 
 // dropUnforced closes the parts whose lines the stream's file has: the last one, when it was not cut after that was
-// sealed, and all of them, when repair has written the whole log into it.
+// sealed, and all of them, when repair has written the whole log into it, those included whose label cannot be read.
 func (h *history) dropUnforced(maxLine int) (err error) {
 	if len(h.sealed) == 0 || h.live == nil {
 		return nil
 	}
-	whole, first, err := beginning(h.live, h.size, maxLine)
+	b, err := beginning(h.live, h.size, maxLine)
 	if err != nil {
 		return err
 	}
 	keep := 0
-	for !whole && keep < len(h.sealed) && (h.sealed[keep].bad != nil || first == 0 || first >= h.sealed[keep].Next) {
+	for !b.whole && keep < len(h.sealed) {
+		if p := h.sealed[keep]; p.bad != nil && b.one || p.bad == nil && b.first > 0 && b.first < p.Next {
+			break
+		}
 		keep++
 	}
 	for _, p := range h.sealed[keep:] {
@@ -111,9 +114,15 @@ func (h *history) dropUnforced(maxLine int) (err error) {
 	return err
 }
 
-// beginning tells how a stream's file begins: the position of the first sound line that has one, 0 if none has; and
-// whether the file is the whole log for sure. One that was cut begins with a sound line that has a position: see seal.
-func beginning(f io.ReaderAt, size int64, maxLine int) (whole bool, first uint64, err error) {
+// start is how a stream's file begins.
+type start struct {
+	whole bool   // it is the whole log for sure: one that was cut begins with a sound line that has a position, see seal
+	one   bool   // with version 1: if a part cannot say what follows it, that tells that the file was not cut
+	first uint64 // position of the first sound line that has one; 0 if none has
+}
+
+// beginning tells how a stream's file begins.
+func beginning(f io.ReaderAt, size int64, maxLine int) (b start, err error) {
 	var (
 		dec decoder
 		ev  eventlog.Event
@@ -121,23 +130,28 @@ func beginning(f io.ReaderAt, size int64, maxLine int) (whole bool, first uint64
 	for r := newLineReader(f, size, maxLine); ; {
 		line, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return false, 0, nil
+			return b, nil
 		}
 		if err != nil {
-			return false, 0, err
+			return b, err
 		}
 		if !line.whole || line.text == nil {
 			continue
 		}
 		err = dec.decode(line.text, &ev)
 		if _, marker := parseMarker(line.text); line.start == 0 && (marker || err == nil && ev.Position == 0) {
-			return true, 0, nil
+			b.whole = true
+			return b, nil
 		}
 		if err == nil && ev.Position > 0 {
-			return false, ev.Position, nil
+			b.one, b.first = line.start == 0 && ev.Branch == "" && ev.Version == 1, ev.Position
+			return b, nil
 		}
 	}
 }
+
+// endless reports whether sealed parts are in force and the file behind them has nothing: one that was cut has a line.
+func (h *history) endless() bool { return len(h.sealed) > 0 && h.size == 0 }
 
 // end returns the offset behind the file.
 func (h *history) end() int64 { return h.base + h.size }

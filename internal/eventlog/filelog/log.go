@@ -95,6 +95,9 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseUnfinished(tree); err != nil { // a restore may have begun, and ended, before this
+		return nil, errors.Join(err, lock.Close())
+	}
 	l := &Log{
 		dir:  dir,
 		opts: opts, metrics: opts.Metrics, fs: tree, lock: lock, opened: time.Now(),

@@ -33,7 +33,7 @@ func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte
 			return
 		}
 		defer h.Close() // only read
-		r, from := &replayer{id: id}, int64(0)
+		r, from := &replayer{id: id, endless: h.endless()}, int64(0)
 		if load != nil { // an activation that nobody has: of what it learns only the replayer's part is needed
 			from = (&activation{log: l, s: s, end: end}).restore(h, r, load)
 		}
@@ -49,14 +49,15 @@ func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte
 
 // openDecided opens the stream's log and returns where its decided part ends. A missing file is nil.
 func (l *Log) openDecided(ctx context.Context, s *stream) (*history, int64, error) {
-	if end := s.durableEnd(); end == 0 {
-		return nil, 0, nil
-	} else if end > 0 {
+	if end := s.durableEnd(); end >= 0 {
 		if err := l.flush(s); err != nil {
 			return nil, 0, err
 		}
 		h, err := l.openHistory(s)
-		return h, end, err
+		if err != nil || end > 0 || h.endless() {
+			return h, end, err
+		}
+		return nil, 0, h.Close()
 	}
 	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there
 	// before, or is decided.
@@ -69,14 +70,16 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (*history, int64, erro
 		return nil, 0, err
 	}
 	end := s.durableEnd()
-	if end < 0 && h.live != nil {
-		t, err := l.soundPart(s, h.live, h.size)
-		if err != nil {
-			return nil, 0, errors.Join(err, h.Close())
+	if end < 0 {
+		t := tail{}
+		if h.live != nil {
+			if t, err = l.soundPart(s, h.live, h.size); err != nil {
+				return nil, 0, errors.Join(err, h.Close())
+			}
 		}
 		end = h.base + t.end
 	}
-	if end <= 0 {
+	if end == 0 && !h.endless() {
 		return nil, 0, h.Close()
 	}
 	return h, end, nil

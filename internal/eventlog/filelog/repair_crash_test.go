@@ -221,3 +221,22 @@ func TestRepairMarksALogWhoseFormerLinesMayBeOthers(t *testing.T) {
 		t.Errorf("repair told %q; got %d events, want all 53 and a mark behind the sealed ones", r.Lost, len(evs))
 	}
 }
+
+// A part whose label cannot be read does not say which line follows it. Repair that ended before it could set the part
+// aside is run again: what is in the file already must not be taken from the part a second time.
+func TestRepairThatEndedBeforeAPartWithoutALabelWasSetAsideDoublesNothing(t *testing.T) {
+	dir := t.TempDir()
+	all := sealedCart(t, dir)
+	mustCompact(t, dir, 0)
+	part := partsOf(t, dir, "c1")[0]
+	edit(t, dir, part, func(b []byte) []byte { b[20] ^= 4; return b })
+	spoiled := mustRead(t, filepath.Join(dir, part))
+	if r := mustRepair(t, dir); len(r.Lost) > 0 {
+		t.Fatalf("repair lost %q, want nothing", r.Lost)
+	}
+	write(t, filepath.Join(dir, part), spoiled)
+	if r := mustRepair(t, dir); len(r.Lost) > 0 {
+		t.Errorf("repair lost %q the second time, want nothing", r.Lost)
+	}
+	wantExported(t, all, exportAll(t, dir))
+}

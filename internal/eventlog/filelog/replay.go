@@ -22,6 +22,7 @@ type replayer struct {
 	since   uint64            // damaged lines behind the last sound one: each counts as a version
 	damaged func(at int64, why error)
 	fenced  func() error // asked before each event; nil when nobody can be
+	endless bool         // sealed parts are there, and not the file behind them, which had a line at least
 }
 
 func (r *replayer) head(branch string) uint64 {
@@ -59,6 +60,14 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 			}
 		}
 		line, err := r.lines.next()
+		if errors.Is(err, io.EOF) && r.endless {
+			r.endless = false
+			r.since++
+			if !r.yieldDamage(r.lines.off, errNoEnd, r.head(r.branch)+r.since, yield) {
+				return false
+			}
+			continue
+		}
 		if errors.Is(err, io.EOF) {
 			// What comes next must not take the number of a line that was there.
 			r.setHead(r.branch, r.head(r.branch)+r.since)
@@ -101,6 +110,7 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 
 var (
 	errGap       = errors.New("lines before it are missing")
+	errNoEnd     = errors.New("the file behind the sealed parts is missing")
 	errTooLong   = errors.New("line is longer than the largest one")
 	errNotWhole  = errors.New("line has no end")
 	errBackwards = errors.New("version does not go up")

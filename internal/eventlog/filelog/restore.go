@@ -52,6 +52,9 @@ func Restore(ctx context.Context, from, dir string, opts CheckOptions) (*Restore
 	r := &restorer{source: source, tree: tree, opts: c.opts, want: m.foot}
 	state, err := r.run(ctx)
 	if err != nil {
+		if errors.Is(err, vfs.ErrLocked) || errors.Is(err, ErrNotEmpty) {
+			return nil, c.report, fmt.Errorf("restore to %s: %w", dir, err)
+		}
 		return nil, c.report, fmt.Errorf("restore to %s: %w; what is there is no event log: remove it", dir, err)
 	}
 	return &Restored{BackupInfo: *m.info(r.damaged), NewIncarnation: uuid.UUID(state.ID)}, c.report, nil
@@ -96,15 +99,18 @@ type restorer struct {
 }
 
 func (r *restorer) run(ctx context.Context) (state journal.State, err error) {
-	text := fmt.Sprintf("cartd restore began %s and has not come to its end: remove this directory and restore again.\n", time.Now().UTC().Format(time.RFC3339))
-	if err := mark(r.tree, restoringName, text); err != nil {
-		return state, err
-	}
 	lock, err := r.tree.Lock(lockName)
 	if err != nil {
 		return state, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if names, err := r.tree.ReadDir("."); err != nil || len(names) > 1 { // a server may have come and gone since it was empty
+		return state, errors.Join(err, ErrNotEmpty)
+	}
+	text := fmt.Sprintf("cartd restore began %s and has not come to its end: remove this directory and restore again.\n", time.Now().UTC().Format(time.RFC3339))
+	if err := mark(r.tree, restoringName, text); err != nil {
+		return state, err
+	}
 	place := newPlacer(ctx, r.tree)
 	r.opts.Progress(0, r.want.Files)
 	if err := errors.Join(place.mkdir(kindDir(eventlog.KindCart)), place.mkdir(journalDir)); err != nil {

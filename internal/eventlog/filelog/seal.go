@@ -56,6 +56,9 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if err != nil || head.Next == 0 || last == 0 || last > l.checkpointed() {
 		return false, err
 	}
+	if head.Next > l.Head() { // a backup that begins now would have the part, and nothing of the file
+		return false, nil
+	}
 	if !l.space.take(int(cut)) { // an upper bound
 		return false, eventlog.ErrLowSpace
 	}
@@ -71,7 +74,11 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if err := l.readBack(path+".tmp", sum.Sum32()); err != nil {
 		return false, errors.Join(err, l.fs.Remove(path+".tmp"))
 	}
-	if err := errors.Join(l.fs.Rename(path+".tmp", path), l.syncDir(s.dir)); err != nil {
+	if err := l.fs.Rename(path+".tmp", path); err != nil {
+		return false, err
+	}
+	if err := l.syncDir(s.dir); err != nil { // names of new streams may have been lost, and no later sync would tell
+		l.fail(err)
 		return false, err
 	}
 	if err := l.cutFile(s, cut); err != nil {

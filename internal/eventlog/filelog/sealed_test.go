@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"cartd/internal/eventlog"
@@ -137,4 +138,55 @@ func FuzzSealedPart(f *testing.F) {
 			t.Errorf("got %d bytes, %v; want %d", n, err, l.Bytes)
 		}
 	})
+}
+
+// A file that was cut has a line at least: when it is gone, what was acknowledged is gone with it.
+func TestSealedPartsWithoutTheFileBehindThemShowAsDamage(t *testing.T) {
+	for name, spoil := range map[string]func(path string){
+		"missing":                  func(path string) { remove(t, path) },
+		"empty":                    func(path string) { write(t, path, nil) },
+		"missing, and part broken": func(path string) { remove(t, path); write(t, sealedPath(path, 1), []byte("?")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			id := logtest.Stream(t, "c1")
+			plantSealed(t, dir, id, same)
+			spoil(logPath(dir, id))
+			want := 9 // eight sealed ones and the mark
+			if strings.Contains(name, "broken") {
+				want = 1
+			}
+			check := func(what string, evs []eventlog.Event) {
+				t.Helper()
+				if len(evs) != want || !evs[want-1].Damaged {
+					t.Errorf("%s: got %d events, want %d, the last one damaged", what, len(evs), want)
+				}
+			}
+			l := mustOpen(t, dir, Options{})
+			other := logtest.Activate(t, l, logtest.Stream(t, "c2"))
+			logtest.MustAppend(t, other, 0, logtest.Events(20)...) // there is no journal that knows the positions
+			other.Release()
+			check("read of a cold stream", logtest.ReadAll(t, l, id))
+			act, err := l.Activate(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var evs []eventlog.Event
+			for ev, err := range act.Replay(t.Context(), nil) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				evs = append(evs, ev)
+			}
+			check("activation", evs)
+			check("read of an active stream", logtest.ReadAll(t, l, id))
+			logtest.MustAppend(t, act, evs[want-1].Version, logtest.Event(1)) // never with the version of one that was there
+			act.Release()
+			mustClose(t, l)
+			l = mustOpen(t, dir, Options{})
+			if got := logtest.ReadAll(t, l, id); len(got) != want+1 || !got[want-1].Damaged || got[want].Damaged {
+				t.Errorf("after another append and a start: got %d events, want %d with the mark in front of the last", len(got), want+1)
+			}
+		})
+	}
 }

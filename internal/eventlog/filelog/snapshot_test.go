@@ -396,3 +396,34 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		}
 	})
 }
+
+// A sync of a directory that fails takes the names of other streams' new files with it, and the next one tells nothing.
+func TestFailedSyncOfTheDirectoryOfASealedPartPoisonsTheLog(t *testing.T) {
+	tree := crashfs.New(nil)
+	boom := errors.New("the disk said no")
+	placed := false
+	fs := errfs.Wrap(tree, func(call errfs.Call) error {
+		if call.Op == "SyncDir" && placed {
+			placed = false
+			return boom
+		}
+		placed = call.Op == "Rename" && strings.Contains(call.Name, ".log.zst")
+		return nil
+	})
+	c := &counted{id: logtest.Stream(t, "c1"), each: 6}
+	var acked atomic.Int64
+	for range 2 { // what was written before a start is checkpointed, and may be sealed
+		l, err := Open("data", Options{FS: fs, SegmentBytes: 4 << 10, SealBytes: 2 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.grow(t, l, 24, &acked); err != nil && !errors.Is(l.Cause(), boom) {
+			t.Fatal(err)
+		}
+		l.Close() // fails, if the log has
+		if errors.Is(l.Cause(), boom) {
+			return
+		}
+	}
+	t.Error("the log did not fail")
+}

@@ -50,6 +50,7 @@ type stream struct {
 	end         int64       // of the file behind the last decided commit, those behind included; -1 when not known yet
 	behind      []byte      // decided lines that the file lacks
 	behindTakes int         // bytes they take from the space that is free
+	endless     bool        // when the end was found there were sealed parts, and nothing in the file behind them
 	exists      bool        // the file is there
 	epoch       uint64      // of the last line when the end was found
 	queue       *batch      // nil when empty
@@ -214,7 +215,7 @@ func (l *Log) recover(ctx context.Context, s *stream) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.base, s.end, s.epoch, s.exists = h.base, t.end, t.epoch, h.live != nil
+	s.base, s.end, s.epoch, s.exists, s.endless = h.base, t.end, t.epoch, h.live != nil, len(h.sealed) > 0 && t.end == 0
 	return nil
 }
 
