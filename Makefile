@@ -14,7 +14,7 @@ CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
 
-GOTEST := go test -shuffle=on
+GOTEST := go test -shuffle=on -timeout 14m
 BUF    := go tool -modfile=tools.mod buf
 
 # Writes pkg/messages as it should be into $$fresh, which goes away with the recipe's shell.

@@ -269,8 +269,8 @@ var lines = []line{
 	{
 		promise: "a part that was sealed shows once, whatever a crash left",
 		file:    filelogPkg + "/history.go",
-		old:     "first == 0 || first >= h.sealed[keep].Next) {",
-		new:     "first >= 0) {",
+		old:     "p.bad == nil && b.first > 0 && b.first < p.Next {",
+		new:     "p.bad == nil && b.first > 0 && false {",
 		pkg:     filelogPkg, run: "TestSealedPartIsNotInForceBeforeTheFileIsCut",
 	},
 	{

@@ -15,6 +15,10 @@ type past[S any] struct {
 	info   Info
 	keys   keyring
 	events uint64 // in the log, those not decided included
+
+	// unsure is set when an event was left out because this program does not know it, or failed on it. Another program
+	// may do better, so what comes after is not for snapshots.
+	unsure bool
 }
 
 // reapply applies one event of the log. What cannot be applied is skipped and told: part of a cart is better than
@@ -39,7 +43,9 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 	}
 	if err != nil {
 		// Nobody knows what it would have done; a refusal, below, is known to have done nothing.
-		p.info.Damaged = p.info.Damaged || !slices.Contains(p.cfg.Requests, ev.Type)
+		if !slices.Contains(p.cfg.Requests, ev.Type) {
+			p.info.Damaged, p.unsure = true, true
+		}
 	} else {
 		err = p.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
 	}
@@ -54,7 +60,7 @@ func (p *past[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.cfg.Observer.Panicked(p.cfg.Kind, p.id, r)
-			p.info.Damaged = true
+			p.info.Damaged, p.unsure = true, true
 			err = fmt.Errorf("handler panicked: %v", r)
 		}
 	}()

@@ -29,7 +29,7 @@ const (
 )
 
 func (g *grain[S]) snapshotDue() bool {
-	return g.cfg.Snapshots != nil && g.tail > snapshotTail && g.tail > g.events/snapshotPart
+	return g.cfg.Snapshots != nil && !g.unsure && g.tail > snapshotTail && g.tail > g.events/snapshotPart
 }
 
 // A snapshot's layout, integers in little-endian order:

@@ -167,6 +167,20 @@ func TestDamageIsRememberedInSnapshots(t *testing.T) {
 	}
 }
 
+// A newer program knows what an older one had to leave out: it must not find that in a snapshot instead.
+func TestNoSnapshotIsTakenOfWhatThisProgramDidNotUnderstand(t *testing.T) {
+	for _, typ := range []string{"FromTheFuture", "Explode"} {
+		h := newHost(t, withSnapshots)
+		h.log.put("a", actor.Event{Type: typ, Payload: []byte("{}")})
+		for range 300 {
+			h.ask(t, "a", required(&add{1}))
+		}
+		if got := h.log.snapshots("a"); len(got) != 0 {
+			t.Errorf("behind an event %s: snapshots after %v events, want none", typ, got)
+		}
+	}
+}
+
 func TestSnapshotOfWhatCouldNotBeStoredIsNeverUsed(t *testing.T) {
 	for _, fail := range []error{actor.ErrUnavailable, actor.ErrOutcomeUnknown} {
 		h := newHost(t, withSnapshots)

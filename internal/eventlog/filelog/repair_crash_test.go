@@ -137,7 +137,7 @@ func TestCrashAtAnyCallOfRepairLeavesWhatCanBeRepaired(t *testing.T) {
 			}
 			log := cartFile(t, "s1")
 			for n, image := range c.images {
-				if n%stride > 0 {
+				if n%stride > 0 || stride > 1 && strings.HasPrefix(test.name, "former") && n%5 > 0 { // those are many bytes
 					continue
 				}
 				if !bytes.Equal(content(image.fs, log), content(tree, log)) && content(image.fs, snapshotPath(log)) != nil {
@@ -189,7 +189,7 @@ func formerParts(t testing.TB, dir string) map[string][]eventlog.Event {
 	var former strings.Builder
 	rnd := rand.NewChaCha8([32]byte{1})
 	name := make([]byte, 2<<10)
-	for n := range 50 {
+	for n := range 36 {
 		rnd.Read(name)
 		fmt.Fprintf(&former, `{"ts":17000000%02d,"type":"AddItem","payload":{"sku":"sku-%d","quantity":%d,"name":"%x"}}`+"\n", n, n, n+1, name)
 	}
@@ -197,7 +197,7 @@ func formerParts(t testing.TB, dir string) map[string][]eventlog.Event {
 	all := make(map[string][]eventlog.Event)
 	l := mustOpen(t, dir, Options{Durability: SyncNever})
 	act := logtest.Activate(t, l, id)
-	logtest.MustAppend(t, act, 50, logtest.Events(3)...)
+	logtest.MustAppend(t, act, 36, logtest.Events(3)...)
 	act.Release()
 	all["f1"] = logtest.ReadAll(t, l, id)
 	mustClose(t, l)
@@ -217,8 +217,8 @@ func TestRepairMarksALogWhoseFormerLinesMayBeOthers(t *testing.T) {
 	wantClean(t, dir)
 	l := mustOpen(t, dir, Options{Durability: SyncNever})
 	evs := logtest.ReadAll(t, l, logtest.Stream(t, "f1"))
-	if len(r.Lost) != 1 || len(evs) != 54 || !evs[51].Damaged {
-		t.Errorf("repair told %q; got %d events, want all 53 and a mark behind the sealed ones", r.Lost, len(evs))
+	if len(r.Lost) != 1 || len(evs) != 40 || !evs[37].Damaged {
+		t.Errorf("repair told %q; got %d events, want all 39 and a mark behind the sealed ones", r.Lost, len(evs))
 	}
 }
 

@@ -148,8 +148,16 @@ func TestRepairOpensAJournalDamagedInTheMiddle(t *testing.T) {
 }
 
 func TestRepairAfterAnyDamageOpensAndIsClean(t *testing.T) {
+	repairAnyDamage(t, abandoned)
+}
+
+func TestRepairAfterAnyDamageToSealedPartsAndSnapshotsOpensAndIsClean(t *testing.T) {
+	repairAnyDamage(t, sealedCart)
+}
+
+func repairAnyDamage(t *testing.T, write func(testing.TB, string) map[string][]eventlog.Event) {
 	origin := t.TempDir()
-	all := abandoned(t, origin)
+	all := write(t, origin)
 	files := snapshotOf(t, origin)
 	var names []string
 	for name := range files {
@@ -158,6 +166,7 @@ func TestRepairAfterAnyDamageOpensAndIsClean(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
+	journalled := len(recordsIn(t, origin)) > 2 // all that the carts have
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		if runs++; runs > 20 && !t.Failed() {
@@ -195,10 +204,10 @@ func TestRepairAfterAnyDamageOpensAndIsClean(t *testing.T) {
 			}
 			hit[strings.Split(rel, "/")[0]] = true
 		}
-		if r, err := Repair(t.Context(), dir, CheckOptions{}); err != nil {
+		if r, err := Repair(t.Context(), dir, CheckOptions{State: tallies}); err != nil {
 			rt.Fatalf("repair: %v, found %+v, did %q", err, r.Found, r.Done)
 		}
-		if r, err := Verify(t.Context(), dir, CheckOptions{}); err != nil || len(r.Faults) > 0 {
+		if r, err := Verify(t.Context(), dir, CheckOptions{State: tallies}); err != nil || len(r.Faults) > 0 {
 			rt.Fatalf("verify: %+v, %v", r, err)
 		}
 		l, err := Open(dir, Options{Durability: SyncNever, SegmentBytes: 8 << 10})
@@ -206,7 +215,14 @@ func TestRepairAfterAnyDamageOpensAndIsClean(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer l.Close()
-		if hit["carts"] && hit[journalDir] {
+		for name, want := range all { // nothing is there that nobody has written
+			for _, ev := range logtest.ReadAll(t, l, logtest.Stream(t, name)) {
+				if !ev.Damaged && len(lacking([]eventlog.Event{ev}, want)) > 0 {
+					rt.Fatalf("%s: got %+v, which nobody has written", name, ev)
+				}
+			}
+		}
+		if hit["carts"] && (hit[journalDir] || !journalled) {
 			return // both copies of a line may be gone
 		}
 		for name, want := range all {
@@ -215,4 +231,14 @@ func TestRepairAfterAnyDamageOpensAndIsClean(t *testing.T) {
 			}
 		}
 	})
+}
+
+// recordsIn are the lines that the journal of a directory has, by cart.
+func recordsIn(t testing.TB, dir string) map[string][]record {
+	t.Helper()
+	c := newChecker(mustTree(t, dir), CheckOptions{})
+	if err := c.readJournal(); err != nil {
+		t.Fatal(err)
+	}
+	return c.records
 }

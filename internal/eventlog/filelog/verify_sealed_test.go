@@ -272,11 +272,7 @@ func misplace(t testing.TB, dir, path string) string {
 func journalledParts(t testing.TB, dir string) map[string][]eventlog.Event {
 	t.Helper()
 	all := written(t, dir)
-	c := newChecker(mustTree(t, dir), CheckOptions{})
-	if err := c.readJournal(); err != nil {
-		t.Fatal(err)
-	}
-	records := c.records[cartFile(t, "c1")]
+	records := recordsIn(t, dir)[cartFile(t, "c1")]
 	content := mustRead(t, filepath.Join(dir, cartFile(t, "c1")))
 	at := bytes.Index(content, records[0].line)
 	if len(records) < 3 || at < 1 {
