@@ -55,7 +55,10 @@ func (c *importCmd) run(ctx context.Context) (_ *importer.Report, err error) {
 		return nil, fmt.Errorf("open the catalogue: %w", err)
 	}
 	defer products.Close() // always nil
-	store, err := filelog.Open(c.Data, filelog.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	store, err := filelog.Open(c.Data, filelog.Options{
+		FeedRetention: math.MaxInt64, // how long the feed goes back is for servers to say
+		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
 	}

@@ -30,9 +30,10 @@ type serveCmd struct {
 	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
 	CheckoutTTL time.Duration `name:"checkout-ttl" default:"30m" help:"How long a cart stays frozen without an order."`
 
-	Idle       time.Duration `default:"10m" help:"How long a cart without requests stays in memory."`
-	LowDisk    bytesFlag     `default:"64MiB" help:"Free disk space below which changes are refused; 0 for no limit."`
-	Durability string        `default:"journal" enum:"journal,os" help:"journal: answer when the events are on stable storage. os: when the kernel has them, UNSAFE: answered changes are lost when the machine dies; for tests."`
+	Idle          time.Duration `default:"10m" help:"How long a cart without requests stays in memory."`
+	LowDisk       bytesFlag     `default:"64MiB" help:"Free disk space below which changes are refused; 0 for no limit."`
+	FeedRetention time.Duration `default:"168h" help:"How long the feed of all carts' events goes back, at least; it takes as much of the disk as the carts' events of that time. When the disk gets full the oldest go first."`
+	Durability    string        `default:"journal" enum:"journal,os" help:"journal: answer when the events are on stable storage. os: when the kernel has them, UNSAFE: answered changes are lost when the machine dies; for tests."`
 
 	MaxBody         bytesFlag     `default:"1MiB" help:"Largest request body."`
 	MaxItems        int           `default:"1000" help:"Most items or mutations in one request."`
@@ -76,6 +77,9 @@ func (c *serveCmd) Validate() error {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
+	}
+	if c.FeedRetention < 0 {
+		return fmt.Errorf("--feed-retention: %v must not be negative", c.FeedRetention)
 	}
 	if c.Currency != "" && !currencyForm.MatchString(c.Currency) {
 		return fmt.Errorf("--currency: %q is not three capital letters", c.Currency)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync/atomic"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
@@ -20,6 +21,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
+	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
 
@@ -32,6 +34,7 @@ type service struct {
 	deliveries *catalog.Deliveries
 	vouchers   *catalog.Vouchers
 	store      *filelog.Log
+	list       *readmodel.Model
 	grains     *cluster.Single
 	courier    *courier.Courier
 	api        http.Handler
@@ -64,7 +67,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 	logMetrics := eventlog.NewMetrics(reg)
 	svc.store, err = filelog.Open(c.Data, filelog.Options{
-		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), OpenFiles: openFiles(), Metrics: logMetrics, Logger: logger,
+		Durability: durabilities[c.Durability], LowSpaceBytes: uint64(c.LowDisk), FeedRetention: c.FeedRetention, OpenFiles: openFiles(),
+		Metrics: logMetrics, Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log in %s: %w", c.Data, err)
@@ -72,6 +76,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	if c.Durability == "os" {
 		logger.Warn("durability is os: changes that were answered are lost when the machine dies")
 	}
+
+	svc.list = c.openList(svc.store, reg, logger)
 
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
@@ -83,12 +89,12 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped,
-			MaxEvents: c.MaxEvents, Send: svc.courier.Sender(string(eventlog.KindCart)),
+			MaxEvents: c.MaxEvents, Changed: svc.list.Note, Send: svc.courier.Sender(string(eventlog.KindCart)),
 		}))
 	})
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store},
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
@@ -138,6 +144,20 @@ func withBackup(operations, backup http.Handler) http.Handler {
 	return mux
 }
 
+// readModelName is the file of the read model in the data directory.
+const readModelName = "readmodel.db"
+
+// openList opens the list of carts, which lives beside the event log.
+func (c *serveCmd) openList(store *filelog.Log, reg prometheus.Registerer, logger *slog.Logger) *readmodel.Model {
+	carts := grain.Config(store, grain.Limits{}, grain.Options{}) // limits do not matter to what is stored
+	return readmodel.Open(filepath.Join(c.Data, readModelName), readmodel.Options{
+		Store: store, Metrics: readmodel.NewMetrics(reg), Logger: logger,
+		Read: func(ctx context.Context, id eventlog.StreamID) (grain.Summary, error) {
+			return grain.ReadSummary(ctx, carts, store, id)
+		},
+	})
+}
+
 // pages reads events as the API asks for them.
 type pages struct{ store eventlog.Store }
 
@@ -171,6 +191,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.grains != nil {
 		errs = append(errs, s.grains.Shutdown(ctx))
+	}
+	if s.list != nil {
+		errs = append(errs, s.list.Close())
 	}
 	if s.store != nil {
 		closed := make(chan error, 1)

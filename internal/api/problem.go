@@ -10,6 +10,7 @@ import (
 	"cartd/internal/catalog"
 	"cartd/internal/cluster"
 	"cartd/internal/grain"
+	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
 
@@ -120,6 +121,10 @@ func problemOf(err error) *problem {
 		p = fault("outcome_unknown", "no answer in time: the request may or may not have been applied; repeat it with the same Idempotency-Key")
 	case errors.Is(err, cluster.ErrUnavailable), errors.Is(err, cluster.ErrShutdown):
 		p = fault("unavailable", "the request was not applied; try again")
+	case errors.Is(err, readmodel.ErrBuilding):
+		p = fault("unavailable", "the list of carts is being built; try again")
+	case errors.Is(err, readmodel.ErrCursor):
+		p = fault("invalid_request", "cursor was not made here")
 	case errors.Is(err, catalog.ErrUnavailable):
 		p = fault("catalog_unavailable", "the catalogue does not answer")
 	default:

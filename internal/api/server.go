@@ -10,6 +10,7 @@ import (
 	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
+	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
 
@@ -36,13 +37,19 @@ type Events interface {
 	ReadPage(ctx context.Context, id eventlog.StreamID, q eventlog.Query) (eventlog.Page, error)
 }
 
-// Options is what a Server is made of. Everything but the limits is required.
+// CartList lists carts.
+type CartList interface {
+	List(ctx context.Context, q readmodel.Query) (readmodel.Page, error)
+}
+
+// Options is what a Server is made of. Everything but List and the limits is required.
 type Options struct {
 	Carts      Asker
 	Catalog    Catalog
 	Deliveries Deliveries
 	Vouchers   Vouchers
 	Events     Events
+	List       CartList // nil: there is no list of carts
 	Registry   *actor.MutationRegistry[grain.Cart]
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics

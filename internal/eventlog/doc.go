@@ -14,5 +14,10 @@
 //	act.Append(eventlog.Commit{Want: 3, Events: evs}, func(r eventlog.Receipt, err error) { … })
 //	act.Release()
 //
+// All events of all streams have positions, from 1 and without a gap, in the order in which they were stored: a [Feed]
+// gives them by position, for as long as the store keeps them in that order, and [Follow] waits for those to come.
+//
+//	for ev, err := range eventlog.Follow(ctx, store, after) { … }
+//
 // Stores: memlog (tests), filelog (a file per stream). All of them pass the suite in logtest.
 package eventlog

@@ -63,7 +63,7 @@ func (id StreamID) String() string { return string(id.kind) + "/" + id.name }
 //
 // Who appends sets ID, Key, Request, Time, Type and Payload; the store sets the rest.
 type Event struct {
-	// Position is the event's number among those of all streams; 0 when the store does not count them.
+	// Position is the event's number among those of all streams, from 1; 0 in lines of the service before cartd.
 	Position uint64
 	// Stream is where the event belongs.
 	Stream StreamID

@@ -9,6 +9,8 @@ import (
 
 // Store keeps streams. All methods are safe for concurrent use.
 type Store interface {
+	Feed
+
 	// Activate claims the stream for one writer. It waits until the appends of the writer before it are decided,
 	// and fences that writer off: its later appends report ErrFenced. A stream that does not exist is empty;
 	// activating it stores nothing. Release the activation when done.
@@ -17,6 +19,9 @@ type Store interface {
 	// Read yields the stream's events in the order of the log, all branches, as far as they were on stable
 	// storage when the loop began. It stops after the first error. A stream that does not exist yields nothing.
 	Read(ctx context.Context, id StreamID) iter.Seq2[Event, error]
+
+	// Recall is Read that may begin behind a snapshot: load is offered them as in Activation.Replay. It claims nothing.
+	Recall(ctx context.Context, id StreamID, load func(data []byte) error) iter.Seq2[Event, error]
 
 	// Writable returns nil if an append would be accepted now; otherwise ErrLowSpace, ErrFailed or ErrClosed.
 	// It does no I/O.

@@ -20,6 +20,9 @@ type Options struct {
 	Stopped  func(id string, self *protoactor.PID)
 	// MaxEvents bounds a cart's history.
 	MaxEvents int
+	// Changed is told of each cart that has changed, when the change is on stable storage and before anybody hears of
+	// it. It must not block. nil: nobody is told.
+	Changed func(Summary)
 	// Send carries errands to other grains. Without it carts are never merged, and vouchers not told of their uses.
 	Send func(id string, errands []actor.Errand)
 }
@@ -28,7 +31,15 @@ type Options struct {
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity, replay.MaxMergeBytes = math.MaxInt, math.MaxInt64, math.MaxInt
+	var changed func(string, *Cart, actor.Info) func()
+	if opts.Changed != nil {
+		changed = func(_ string, c *Cart, info actor.Info) func() {
+			s := c.summary(info)
+			return func() { opts.Changed(s) }
+		}
+	}
 	cfg := actor.Config[Cart]{
+		Changed:   changed,
 		Kind:      string(eventlog.KindCart),
 		Registry:  Registry(limits),
 		Replay:    Registry(replay),

@@ -39,8 +39,13 @@ func (c claim) Release() { c.act.Release() }
 func (c claim) Snapshot(version uint64, data []byte) { c.act.Snapshot(version, data) }
 
 func (c claim) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[actor.Event, error] {
+	return mainOf(c.act.Replay(ctx, load))
+}
+
+// mainOf yields the events of main as pkg/actor has them.
+func mainOf(events iter.Seq2[eventlog.Event, error]) iter.Seq2[actor.Event, error] {
 	return func(yield func(actor.Event, error) bool) {
-		for ev, err := range c.act.Replay(ctx, load) {
+		for ev, err := range events {
 			if err != nil {
 				yield(actor.Event{}, translate(err))
 				return

@@ -45,7 +45,7 @@ var lines = []line{
 	{
 		promise: "a segment's old name is gone for good before it is used again",
 		file:    journalPkg + "/writer.go",
-		old:     "if w.opts.Sync { // before a spare gets a new header",
+		old:     "if err == nil && w.opts.Sync { // before a spare gets a new header",
 		new:     "if false { // before a spare gets a new header",
 		pkg:     journalPkg, run: "TestRetiredSegmentNeverComesBack",
 	},

@@ -57,6 +57,10 @@ type Config[S any] struct {
 	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
+	// Changed, if not nil, is called with the state that a command has made, before its commit is decided. What it
+	// returns is called when the commit is on stable storage, before anybody hears of it, and not at all if the commit
+	// fails. Neither may block, or keep or change s. nil: nothing is to be called.
+	Changed func(id string, s *S, info Info) (committed func())
 	// Observer hears what happens inside. Default: nobody.
 	Observer Observer
 	// Stopped, if not nil, is told when an activation has ended and takes no more messages.

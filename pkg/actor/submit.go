@@ -65,7 +65,14 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	g.last = f
 	g.queue.Add(1)
 	root, self := ctx.ActorSystem().Root, ctx.Self()
+	var committed func()
+	if g.cfg.Changed != nil {
+		committed = g.cfg.Changed(g.id, g.state, g.info)
+	}
 	g.claim.Append(want, batch, func(err error) {
+		if err == nil && committed != nil {
+			committed()
+		}
 		if err != nil {
 			// Before anybody hears of it: what they send next must find another activation.
 			if g.lost.CompareAndSwap(false, true) {

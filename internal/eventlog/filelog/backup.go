@@ -61,7 +61,7 @@ func (l *Log) Backup(ctx context.Context, w io.Writer) (*BackupInfo, error) {
 	}
 	l.sealing.Lock() // a part that is sealed now has lines behind P, or is not among the names that were read
 	defer l.sealing.Unlock()
-	b := &backup{tree: l.fs, maxLine: l.opts.MaxLineBytes, position: l.published.Load(), live: true}
+	b := &backup{tree: l.fs, maxLine: l.opts.MaxLineBytes, position: l.Head(), live: true}
 	b.upTo = b.position
 	if err := l.flushBehind(); err != nil {
 		return nil, fmt.Errorf("backup: %w", err)

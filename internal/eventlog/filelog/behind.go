@@ -193,7 +193,7 @@ func (l *Log) writeBehind() {
 	}
 }
 
-// flushBehind returns when the streams' files have all events up to the position that l.published had before the call.
+// flushBehind returns when the streams' files have all events up to the Head that the log had before the call.
 // Appends go on meanwhile, and wait for nothing but the file that is being written, if it is theirs.
 func (l *Log) flushBehind() error {
 	b := &l.behind

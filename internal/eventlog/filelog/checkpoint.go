@@ -27,6 +27,7 @@ type checkpoints struct {
 	dirs  map[string]struct{}
 	state journal.State // of the journal, with all streams of its frames in dirty
 	done  uint64        // position up to which the streams' files are on stable storage
+	frame uint64        // number of the last frame up to there
 }
 
 // markDirty notes the streams of a frame that has been written.
@@ -61,18 +62,27 @@ func (l *Log) kickCheckpoint() {
 	}
 }
 
-// checkpointer makes a checkpoint whenever a segment is full.
+// checkpointer makes a checkpoint whenever a segment is full. In between it looks for segments that have become old.
 func (l *Log) checkpointer() {
+	var old <-chan time.Time
+	if l.opts.FeedRetention > 0 {
+		tick := time.NewTicker(max(time.Second, min(l.opts.FeedRetention/64, time.Hour)))
+		defer tick.Stop()
+		old = tick.C
+	}
 	for {
+		do := l.checkpoint
 		select {
 		case <-l.stop:
 			return
 		case <-l.checkpoints.kick:
+		case <-old:
+			do = l.retire
 		}
 		if l.Cause() != nil {
 			return
 		}
-		if err := l.checkpoint(); err != nil {
+		if err := do(); err != nil {
 			l.fail(err)
 			return
 		}
@@ -105,9 +115,9 @@ func (l *Log) checkpoint() error {
 	}
 	if err == nil {
 		c.mu.Lock()
-		c.done = state.Position
+		c.done, c.frame = state.Position, state.Frame
 		c.mu.Unlock()
-		err = l.journal.Retire(state.Frame, l.retained)
+		err = l.retire()
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -118,9 +128,6 @@ func (l *Log) checkpoint() error {
 	l.metrics.OpenFiles.Set(float64(l.files.len()))
 	return nil
 }
-
-// retained reports whether a checkpointed segment has to stay for those who read the journal. Nobody does yet.
-func (l *Log) retained(string) bool { return false }
 
 // syncStream brings the stream's file to stable storage, its name excepted.
 func (l *Log) syncStream(s *stream) error {

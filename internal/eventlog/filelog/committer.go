@@ -162,7 +162,7 @@ func (l *Log) commit(r *round) {
 		if !l.flushFew(r.shares) {
 			l.scheduleBehind(r.shares)
 		}
-		l.published.Store(l.journal.State().Position)
+		l.tail.Advance(l.journal.State().Position)
 	}
 	if rotated && l.journal.Segments() > l.opts.CheckpointSegments {
 		l.kickCheckpoint() // now that the streams of all frames before are known to be dirty

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func Compact(ctx context.Context, dir string, opts CompactOptions) (*Compacted, 
 	if err := c.something(); err != nil {
 		return nil, fmt.Errorf("compact %s: %w", dir, err)
 	}
-	l, err := Open(dir, Options{})
+	l, err := Open(dir, Options{FeedRetention: math.MaxInt64}) // how long the feed goes back is for servers to say
 	if err != nil {
 		return nil, fmt.Errorf("compact: %w", err)
 	}

@@ -2,6 +2,7 @@ package filelog
 
 import (
 	"testing"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/logtest"
@@ -11,7 +12,7 @@ func TestContract(t *testing.T) {
 	for name, durability := range map[string]Durability{"sync=on": SyncAlways, "sync=off": SyncNever} {
 		t.Run(name, func(t *testing.T) {
 			logtest.Run(t, func(t *testing.T) eventlog.Store {
-				l := mustOpen(t, t.TempDir(), Options{Durability: durability})
+				l := mustOpen(t, t.TempDir(), Options{Durability: durability, FeedRetention: time.Hour})
 				t.Cleanup(func() { checkEntries(t, l) })
 				return l
 			})

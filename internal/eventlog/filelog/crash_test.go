@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs/crashfs"
@@ -73,7 +74,7 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 	ids := sentIDs()
 	c := &crasher{acked: make([]atomic.Int64, crashStreams), rnd: rand.New(rand.NewPCG(1, 2))}
 	c.fs = crashfs.New(c.hook)
-	l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1, OpenFiles: 2})
+	l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1, OpenFiles: 2, FeedRetention: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 		if n%25 == 0 { // and once more, at each call of the recovery
 			again := &crasher{rnd: c.rnd}
 			again.fs = image.fs.Crash(again.hook, func() bool { return false }, func(n int) int { return n })
-			l, err := Open("data", Options{FS: again.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1})
+			l, err := Open("data", Options{FS: again.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1, FeedRetention: time.Hour})
 			if err != nil {
 				t.Fatalf("%s: open: %v", image.how, err)
 			}
@@ -123,16 +124,28 @@ func TestCrashAtAnyCallLosesNothingAcknowledged(t *testing.T) {
 
 func checkCrash(t *testing.T, image crashed, ids [][]uuid.UUID) {
 	t.Helper()
-	l, err := Open("data", Options{FS: image.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1})
+	l, err := Open("data", Options{FS: image.fs, SegmentBytes: 4 << 10, CheckpointSegments: 1, FeedRetention: time.Hour})
 	if err != nil {
 		t.Errorf("%s: open: %v", image.how, err)
 		return
 	}
 	defer mustClose(t, l)
+	feed, next := make(map[uuid.UUID]uint64), uint64(1)
+	for ev, err := range l.ReadAll(t.Context(), 0) {
+		if err != nil || ev.Position != next {
+			t.Errorf("%s: feed: got position %d, %v; want %d", image.how, ev.Position, err, next)
+			return
+		}
+		feed[ev.ID] = ev.Position
+		next++
+	}
 	positions := make(map[uint64]bool)
 	read := func(i int) (evs []eventlog.Event) {
 		evs = logtest.ReadAll(t, l, logtest.Stream(t, fmt.Sprintf("c%d", i)))
 		for _, ev := range evs {
+			if feed[ev.ID] != ev.Position {
+				t.Errorf("%s: stream %d: position %d is %d in the feed", image.how, i, ev.Position, feed[ev.ID])
+			}
 			if positions[ev.Position] || ev.Position == 0 {
 				t.Errorf("%s: stream %d: position %d is there twice", image.how, i, ev.Position)
 			}
@@ -152,6 +165,9 @@ func checkCrash(t *testing.T, image crashed, ids [][]uuid.UUID) {
 				return
 			}
 		}
+	}
+	if len(feed) != len(positions) {
+		t.Errorf("%s: feed has %d events, the streams have %d", image.how, len(feed), len(positions))
 	}
 	act := logtest.Activate(t, l, logtest.Stream(t, "new"))
 	r := logtest.MustAppend(t, act, 0, logtest.Event(1))

@@ -97,6 +97,16 @@
 // acknowledged: it is cut off and kept in quarantine/. A bad frame with a sound one behind it is damage to acknowledged
 // data: Open returns an error that wraps eventlog.ErrCorrupt and says where.
 //
+// # Feed
+//
+// The journal has the lines of all streams by position, and ReadAll gives them from there. A segment stays until it is
+// checkpointed, was last written longer ago than FeedRetention, and no Pin needs it; through restarts too. So the lines of
+// that time take room twice. When there is less of it than four segments above LowSpaceBytes, or none for the next
+// segment, the oldest that are checkpointed go, pinned or not: appends are refused only when none are left. Open looks at
+// what is not checkpointed, and leaves the rest to its readers: damage there is told to them, and by Verify. It lets go
+// of all when there is no reading on from it without a gap: after damage that the checkpoint covers, and when the files
+// have events that the journal has lost.
+//
 // What is not covered by the journal any more is synced, with the directories that lead to it, before anything of it is
 // shown. What an append that was cut short leaves there, a last line without its newline or a commit without its last
 // line, was never acknowledged: Activate copies it to quarantine/ and cuts it off; Read stops before it. A whole line

@@ -22,24 +22,28 @@ import (
 const (
 	lockName      = "LOCK"
 	quarantineDir = "quarantine"
+	listName      = "readmodel.db" // beside the log, and made from it: package readmodel's
 	logSuffix     = ".events.log"
 )
 
 // Log is an event store in files. Make it with [Open]. Safe for concurrent use.
 type Log struct {
-	opts        Options
-	metrics     *eventlog.Metrics
-	fs          vfs.FS
-	dir         string // for messages
-	lock        io.Closer
-	incarnation uuid.UUID
-	opened      time.Time
-	space       space
-	failed      chan struct{} // closed by fail
-	stop        chan struct{} // closed by Close, for the goroutine that watches the disk
-	wg          sync.WaitGroup
+	opts    Options
+	metrics *eventlog.Metrics
+	fs      vfs.FS
+	dir     string // for messages
+	lock    io.Closer
+	opened  time.Time
+	space   space
+	tail    eventlog.Tail // position up to which all events are decided and, if not in the files yet, behind
+	pins    eventlog.Pins
+	failed  chan struct{} // closed by fail
+	stop    chan struct{} // closed by Close, for the goroutine that watches the disk
+	wg      sync.WaitGroup
 
 	committing, saving, writing sync.WaitGroup // the committer; the saver; those that write behind them
+
+	incarnation uuid.UUID // of the journal
 
 	mu      sync.Mutex // guards the following
 	streams map[eventlog.StreamID]*stream
@@ -54,7 +58,6 @@ type Log struct {
 	ended  atomic.Bool // closed, or there is a cause; set with qmu held
 
 	journal     *journal.Writer
-	published   atomic.Uint64 // position up to which all events are decided and, if not in the files yet, behind
 	synced      time.Duration // what the last sync of the journal took; of the committer
 	behind      behind
 	files       openFiles
@@ -118,6 +121,7 @@ func open(dir string, tree vfs.FS, opts Options) (*Log, error) {
 	}
 	l.wg.Go(l.checkpointer)
 	if l.space.mark > 0 {
+		l.space.reclaim, l.space.headroom = l.reclaim, headroomSegments*int64(l.opts.SegmentBytes)
 		l.wg.Go(func() { l.space.watch(l.stop) })
 	}
 	return l, nil
@@ -323,6 +327,7 @@ func (l *Log) Close() error {
 	l.qmu.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
+	l.tail.Close()
 	l.snapshots.close()
 	l.saving.Wait()
 	close(l.stop)

@@ -34,6 +34,9 @@ type Options struct {
 	// CheckpointSegments is how many segments are full when a checkpoint is made: a file that grows all the time is
 	// synced once for all of them. 0 means 4; otherwise at least 1 and at most 7.
 	CheckpointSegments int
+	// FeedRetention is how long events stay in the journal for [Log.ReadAll], at least, while there is room on the disk.
+	// It costs as much of the disk as the streams' files of that time. 0: until they are in the streams' files.
+	FeedRetention time.Duration
 	// OpenFiles is how many streams' files stay open for writing. 0 means 512.
 	OpenFiles int
 	// SealBytes is how long a stream's file grows before most of it is compressed, at the earliest. 0 means 1 MiB.
@@ -47,7 +50,7 @@ type Options struct {
 	Logger *slog.Logger
 	// FS is the tree that the log lives in, closed with the log. nil: the directory that Open is given.
 	FS vfs.FS
-	// Now dates quarantined files and the metric of the last append. nil: time.Now.
+	// Now dates quarantined files and the metric of the last append, and tells the age of segments. nil: time.Now.
 	Now func() time.Time
 }
 
@@ -84,6 +87,8 @@ func (o Options) resolve() (Options, error) {
 		return o, errors.New("journal segment: want 4 KiB to 1 GiB")
 	case o.CheckpointSegments < 1 || o.CheckpointSegments >= maxSegments:
 		return o, fmt.Errorf("segments before a checkpoint: want 1 to %d", maxSegments-1)
+	case o.FeedRetention < 0:
+		return o, errors.New("feed retention: want 0 or more")
 	case o.OpenFiles < 1:
 		return o, errors.New("open files: want at least 1")
 	case o.MaxLineBytes < 4<<10 || o.MaxLineBytes > 1<<30:

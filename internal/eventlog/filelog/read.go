@@ -12,6 +12,11 @@ import (
 
 // Read implements [eventlog.Store]. It changes nothing: a torn tail stays until the stream is activated.
 func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog.Event, error] {
+	return l.Recall(ctx, id, nil)
+}
+
+// Recall implements [eventlog.Store].
+func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte) error) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		if l.isClosed() {
 			yield(eventlog.Event{}, eventlog.ErrClosed)
@@ -28,7 +33,11 @@ func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog
 			return
 		}
 		defer h.Close() // only read
-		r := &replayer{id: id, lines: h.lines(0, end, l.opts.MaxLineBytes, l.sealedDamage), endless: h.endless()}
+		r, from := &replayer{id: id, endless: h.endless()}, int64(0)
+		if load != nil { // an activation that nobody has: of what it learns only the replayer's part is needed
+			from = (&activation{log: l, s: s, end: end}).restore(h, r, load)
+		}
+		r.lines = h.lines(from, end, l.opts.MaxLineBytes, l.sealedDamage)
 		r.run(ctx, func(ev eventlog.Event, err error) bool {
 			if err != nil {
 				err = fmt.Errorf("read %s: %w", id, err)

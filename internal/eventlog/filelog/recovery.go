@@ -22,7 +22,7 @@ const (
 
 // openJournal completes the streams' files from what a former process left in the journal, and begins a new segment.
 // The old ones are not written again: what the page cache shows of them after a failed sync need not be on the disk,
-// so all of it is written anew to the streams' files.
+// so all of it is written anew to the streams' files. They stay for readers.
 func (l *Log) openJournal() error {
 	if err := l.ensureDir(journalDir); err != nil {
 		return err
@@ -47,21 +47,30 @@ func (l *Log) openJournal() error {
 			return err
 		}
 	}
+	sync := l.opts.Durability != SyncNever
+	kept, err := found.Settle(l.fs, journalDir, sync)
+	if err != nil {
+		return err
+	}
 	last, err := l.complete(found)
 	if err != nil {
 		return err
 	}
+	if last > state.Position { // the journal has lost events that the files have: there is no reading on across them
+		kept = nil
+	}
 	state.Position = max(state.Position, last)
 	state.Run++
-	sync := l.opts.Durability != SyncNever
 	if err := journal.WriteCheckpoint(l.fs, journalDir, state, sync); err != nil {
 		return err
 	}
-	if err := found.Remove(l.fs, journalDir, sync); err != nil {
-		return err
+	if len(kept) == 0 {
+		if err := found.Remove(l.fs, journalDir, sync); err != nil {
+			return err
+		}
 	}
-	l.checkpoints.state, l.checkpoints.done = state, state.Position
-	l.published.Store(state.Position)
+	l.checkpoints.state, l.checkpoints.done, l.checkpoints.frame = state, state.Position, state.Frame
+	l.tail.Advance(state.Position)
 	l.incarnation = uuid.UUID(state.ID)
 	opened := make(chan struct{})
 	l.journal, err = journal.Open(l.fs, journalDir, state, journal.Options{
@@ -70,7 +79,14 @@ func (l *Log) openJournal() error {
 			l.synced = d
 			l.metrics.SyncDuration.Observe(d.Seconds())
 		},
-		Reserve: l.space.reserve, Settle: l.space.give, Starved: l.space.starve,
+		Reserve: l.space.reserve, Settle: l.space.give, Kept: kept,
+		Starved: func(is bool) {
+			<-opened
+			if is && l.reclaim(1) {
+				return // what was let go of is tried first
+			}
+			l.space.starve(is)
+		},
 		Failed: func(err error) {
 			<-opened
 			l.fail(err)

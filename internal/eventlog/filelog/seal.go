@@ -56,7 +56,7 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	if err != nil || head.Next == 0 || last == 0 || last > l.checkpointed() {
 		return false, err
 	}
-	if head.Next > l.published.Load() { // a backup that begins now would have the part, and nothing of the file
+	if head.Next > l.Head() { // a backup that begins now would have the part, and nothing of the file
 		return false, nil
 	}
 	if !l.space.take(int(cut)) { // an upper bound

@@ -19,7 +19,7 @@ var ErrUnfinished = errors.New("not finished")
 // ErrBackup means that a directory holds a backup where an event log is asked for.
 var ErrBackup = errors.New("directory holds a backup; cartd restore makes a data directory of it")
 
-// Incarnation returns the id of this log. It is made with the journal, is on stable storage before the first event, and
+// Incarnation implements [eventlog.Feed]. The id is made with the journal, is on stable storage before the first event, and
 // stays the same until the log is restored from a backup or its journal is lost: positions of another incarnation say
 // nothing here.
 func (l *Log) Incarnation() uuid.UUID { return l.incarnation }

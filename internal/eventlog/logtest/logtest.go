@@ -58,6 +58,14 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Store) {
 		{"SnapshotsRememberIDs", snapshotsRememberIDs},
 		{"SnapshotsOfRefusedEventsAreDropped", snapshotsOfRefusedEventsAreDropped},
 		{"HistoriesAreLinearizable", linearizable},
+		{"FeedHasEveryEventOnceByPosition", feedIsDense},
+		{"FeedBeginsAnywhere", feedBeginsAnywhere},
+		{"FeedEndsAtTheHeadOfItsStart", feedEndsAtHead},
+		{"FollowerMissesNothing", followerMissesNothing},
+		{"SlowReaderHoldsNobodyUp", slowReader},
+		{"FeedTellsOfWhatIsDecidedOnly", feedTellsDecided},
+		{"WaitingForEventsEndsWithTheStore", waitEnds},
+		{"StreamsAreListed", streamsAreListed},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}

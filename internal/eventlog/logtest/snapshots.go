@@ -29,6 +29,22 @@ func replayFrom(t testing.TB, store eventlog.Store, id eventlog.StreamID, take f
 	return act, offered, tail
 }
 
+// recall reads the stream without a claim, from the first snapshot that take likes.
+func recall(t testing.TB, store eventlog.Store, id eventlog.StreamID, take func(data string) bool) (evs []eventlog.Event, offered []string) {
+	t.Helper()
+	evs, err := collect(store.Recall(t.Context(), id, func(data []byte) error {
+		offered = append(offered, string(data))
+		if take(string(data)) {
+			return nil
+		}
+		return errors.New("not this one")
+	}))
+	if err != nil {
+		t.Fatalf("recall %s: %v", id, err)
+	}
+	return evs, offered
+}
+
 func all(string) bool  { return true }
 func none(string) bool { return false }
 
@@ -75,6 +91,14 @@ func snapshots(t *testing.T, store eventlog.Store) {
 		want := slices.Concat(stored(id, "", 0, epoch, evs[:10]...), stored(id, "", 10, epoch, evs[10:15]...),
 			stored(id, "", 15, epoch, evs[15:20]...), stored(id, "", 20, epoch, evs[20:]...))
 		same(t, "events behind the snapshot", tail, want[test.from:])
+		if evs, offered := recall(t, store, id, test.take); !slices.Equal(offered, test.offered) {
+			t.Errorf("recall: got snapshots %q, want %q", offered, test.offered)
+		} else {
+			same(t, "events recalled behind the snapshot", evs, want[test.from:])
+		}
+		if _, err := Append(act, 99, Event(1)); errors.Is(err, eventlog.ErrFenced) {
+			t.Error("a recall has taken the claim away")
+		}
 		act.Release()
 	}
 

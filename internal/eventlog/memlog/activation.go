@@ -45,13 +45,7 @@ func (a *activation) Replay(ctx context.Context, load func([]byte) error) iter.S
 			yield(eventlog.Event{}, fmt.Errorf("replay %s: %w", a.s.id, err))
 			return
 		}
-		for _, snap := range slices.Backward(saved) {
-			if load != nil && load(slices.Clone(snap.data)) == nil {
-				evs = evs[snap.place:]
-				break
-			}
-		}
-		if each(ctx, evs, yield) {
+		if each(ctx, evs[accepted(saved, load):], yield) {
 			l.mu.Lock()
 			a.replayed = true
 			l.mu.Unlock()
@@ -64,6 +58,9 @@ func (a *activation) Append(c eventlog.Commit, decided func(eventlog.Receipt, er
 	l.mu.Lock()
 	it := &item{s: a.s, act: a, decided: decided}
 	it.receipt, it.n, it.err = a.accept(c)
+	if it.receipt.Duplicate {
+		it.place = a.s.ids[c.Events[len(c.Events)-1].ID]
+	}
 	if _, conflict := errors.AsType[*eventlog.ConflictError](it.err); conflict {
 		a.dead = it.err
 	}
@@ -164,7 +161,7 @@ func (s *stream) repeat(c eventlog.Commit) (receipt eventlog.Receipt, ok bool, e
 				other = &eventlog.DuplicateIDError{Stream: s.id, ID: ev.ID.String(), Version: old.Version}
 			}
 		}
-		receipt = eventlog.Receipt{Version: old.Version, Position: old.Position, Duplicate: true}
+		receipt = eventlog.Receipt{Version: old.Version, Duplicate: true} // where is known when it is decided
 	}
 	switch {
 	case found == 0:

@@ -118,13 +118,13 @@ func (l *Log) decide(it *item) (eventlog.Receipt, error) {
 	case it.act.dead != nil && it.act.lost:
 		return eventlog.Receipt{}, it.act.dead
 	case it.n == 0 || len(l.fates) == 0:
-		it.s.durable += it.n
+		l.store(it)
 		return it.receipt, nil
 	}
 	f := l.fates[0]
 	l.fates = slices.Delete(l.fates, 0, 1)
 	if f.stored {
-		it.s.durable += it.n
+		l.store(it)
 	}
 	if f.cause != nil {
 		l.cause = f.cause
@@ -137,4 +137,21 @@ func (l *Log) decide(it *item) (eventlog.Receipt, error) {
 	it.s.cut()
 	it.act.lost, it.act.dead = true, unknown(errAnswerLost)
 	return eventlog.Receipt{}, it.act.dead
+}
+
+// store makes the item's events visible, and completes its receipt. l.mu is held.
+func (l *Log) store(it *item) {
+	s := it.s
+	for range it.n {
+		ev := &s.all[s.durable]
+		ev.Position = uint64(len(l.feed)) + 1
+		l.feed = append(l.feed, *ev)
+		it.receipt.Position = ev.Position
+		s.durable++
+	}
+	if it.n > 0 {
+		l.tail.Advance(uint64(len(l.feed)))
+	} else if it.receipt.Duplicate {
+		it.receipt.Position = s.all[it.place].Position
+	}
 }

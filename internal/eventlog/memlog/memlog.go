@@ -40,6 +40,12 @@ type Log struct {
 	cause    error
 	failed   chan struct{}
 	epoch    uint64
+
+	feed      []eventlog.Event // what is decided, by position; never changed behind its length
+	compacted uint64           // ReadAll gives what is above it
+	tail      eventlog.Tail
+	pins      eventlog.Pins
+	id        uuid.UUID
 }
 
 // stream is kept for ever; all holds what is decided and, behind it, what is queued.
@@ -67,12 +73,13 @@ type item struct {
 	n       int
 	receipt eventlog.Receipt
 	err     error
+	place   int // in s.all, of the event that a repeat repeats
 	decided func(eventlog.Receipt, error)
 }
 
 // New returns an empty store.
 func New() *Log {
-	return &Log{streams: map[eventlog.StreamID]*stream{}, failed: make(chan struct{})}
+	return &Log{streams: map[eventlog.StreamID]*stream{}, failed: make(chan struct{}), id: uuid.New()}
 }
 
 // Activate implements [eventlog.Store].
@@ -116,19 +123,34 @@ func (l *Log) Activate(ctx context.Context, id eventlog.StreamID) (eventlog.Acti
 
 // Read implements [eventlog.Store].
 func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog.Event, error] {
+	return l.Recall(ctx, id, nil)
+}
+
+// Recall implements [eventlog.Store].
+func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte) error) iter.Seq2[eventlog.Event, error] {
 	return func(yield func(eventlog.Event, error) bool) {
 		l.mu.Lock()
-		closed, evs := l.closed, []eventlog.Event(nil)
+		closed, evs, saved := l.closed, []eventlog.Event(nil), []snapshot(nil)
 		if s := l.streams[id]; s != nil {
-			evs = s.all[:s.durable:s.durable]
+			evs, saved = s.all[:s.durable:s.durable], slices.Clone(s.saved)
 		}
 		l.mu.Unlock()
 		if closed {
 			yield(eventlog.Event{}, eventlog.ErrClosed)
 			return
 		}
-		each(ctx, evs, yield)
+		each(ctx, evs[accepted(saved, load):], yield)
 	}
+}
+
+// accepted returns the place behind the newest snapshot that load takes; 0 if it takes none.
+func accepted(saved []snapshot, load func([]byte) error) int {
+	for _, snap := range slices.Backward(saved) {
+		if load != nil && load(slices.Clone(snap.data)) == nil {
+			return snap.place
+		}
+	}
+	return 0
 }
 
 // each yields copies, so that a caller who breaks the rule and writes to a payload harms only itself.
@@ -191,6 +213,7 @@ func (l *Log) Close() error {
 	if drained != nil {
 		<-drained
 	}
+	l.tail.Close()
 	return nil
 }
 

@@ -63,10 +63,11 @@
 // # Concurrency
 //
 // [Writer.Append] is called by one goroutine; [Writer.Retire], [Writer.Checkpoint] and the preparation of segments,
-// a goroutine of the Writer's own, may run beside it.
+// a goroutine of the Writer's own, may run beside it, and so may any number of [Writer.Frames].
 //
 //	found, err := journal.Recover(fs, "journal")
-//	w, err := journal.Open(fs, "journal", found.Next, journal.Options{SegmentBytes: 16 << 20})
+//	kept, err := found.Settle(fs, "journal", true)
+//	w, err := journal.Open(fs, "journal", found.State, journal.Options{SegmentBytes: 16 << 20, Sync: true, Kept: kept})
 //	b.Begin("cart", "c1"); b.Buf = append(b.Buf, line...); b.End(1)
 //	frame, err := w.Append(&b)
 package journal

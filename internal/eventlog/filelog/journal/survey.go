@@ -17,7 +17,9 @@ type Survey struct {
 	// State is the checkpoint's; only the ID is set when there is none that checks out.
 	State        State
 	Checkpointed bool
-	// Frames are all sound ones, by number, those that are checkpointed included.
+	// Frames are the sound ones, by number, those that are checkpointed included; but of the segments that are
+	// checkpointed as a whole only those of the newest, 256 MiB of them: the others are there for readers, and are checked
+	// and not kept.
 	Frames   []Frame
 	Segments []string // their files, by position
 	Bytes    int64
@@ -106,6 +108,7 @@ func Look(tree vfs.FS, dir string) (*Survey, error) {
 	if i := slices.IndexFunc(l.parts, func(p part) bool { return p.sound }); err == nil && !ok && i >= 0 && l.parts[i].frame > 1 {
 		l.fault(BadCheckpoint, dir+"/"+checkpointName, 0, fmt.Errorf("it is missing, and the journal begins with frame %d", l.parts[i].frame))
 	}
+	l.keepNewest(surveyBytes)
 	for i := range l.parts {
 		if err := l.segment(i); err != nil {
 			return nil, err
@@ -140,7 +143,25 @@ type part struct {
 	name  string
 	first uint64 // as its name says
 	header
-	sound bool // the header is
+	sound bool  // the header is
+	size  int64 // of the file
+	keep  bool  // its frames
+}
+
+// surveyBytes bounds the segments, beside those that are needed, whose frames are kept.
+const surveyBytes = 256 << 20
+
+// keepNewest decides which segments' frames are kept.
+func (l *look) keepNewest(most int64) {
+	needed := true // what follows, or this one, is not checkpointed as a whole
+	for i := range slices.Backward(l.parts) {
+		p := &l.parts[i]
+		most -= p.size
+		p.keep = needed || most >= 0
+		if p.sound && l.Checkpointed && p.frame <= l.State.Frame+1 {
+			needed = false
+		}
+	}
 }
 
 func (l *look) fault(kind FaultKind, file string, offset int64, why error) {
@@ -157,6 +178,9 @@ func (l *look) headersOf(dir string, starts []uint64) error {
 		}
 		if err != nil {
 			return err
+		}
+		if p.size, err = f.Size(); err != nil {
+			return errors.Join(err, f.Close())
 		}
 		b, err := readAll(f, p.name, segmentHeader)
 		if err != nil {
@@ -239,7 +263,9 @@ func (l *look) frames(p *part, b []byte, limit uint64, last bool) {
 	for limit == 0 || l.next < limit {
 		f, size, err := decodeFrame(seed, b[off:])
 		if err == nil && size > 0 && (l.next == 0 || f.Number == l.next) && (l.pos == 0 || f.First == l.pos) {
-			l.Frames = append(l.Frames, f)
+			if p.keep {
+				l.Frames = append(l.Frames, f)
+			}
 			l.next, l.pos, l.begun = f.Number+1, f.Last()+1, true
 			off += size
 			continue

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +29,16 @@ type Options struct {
 	Starved func(bool)
 	// Failed is told of an error in the background after which nothing more can be written.
 	Failed func(error)
+	// Kept are the segments of former processes that stay for readers; see [Found.Settle].
+	Kept []Segment
+}
+
+// Segment is a file of the journal.
+type Segment struct {
+	Name  string // relative to the tree's root
+	First uint64 // position of its first event
+	Last  uint64 // position of its last event; 0 while it is not known
+	Bytes int64  // of the file
 }
 
 // Writer appends frames. Make it with [Open].
@@ -36,6 +47,8 @@ type Writer struct {
 	dir  string
 	opts Options
 	seed uint32
+	id   ID
+	base uint64 // position of the first event that this process has written, or will
 
 	// Of the goroutine that appends.
 	state State
@@ -50,8 +63,11 @@ type Writer struct {
 	giveUp   sync.Once
 	wg       sync.WaitGroup
 
+	retiring sync.Mutex // held while segments are let go of; comes before mu
+
 	mu     sync.Mutex // guards the following
-	live   []segment  // oldest first; the last one is being written
+	live   []*segment // oldest first; the last one is being written
+	done   uint64     // number of the last frame that is checkpointed
 	spares []string   // segments to be used again, at most maxSpares
 	number int        // of the last file being prepared
 }
@@ -60,7 +76,29 @@ type Writer struct {
 type segment struct {
 	name  string
 	bytes int
-	last  uint64 // number of its last frame
+	first uint64 // position of its first event
+	last  uint64 // number of its last frame, or a higher one that is checkpointed
+	marks []mark // ascending
+}
+
+// mark says where in a segment a frame begins: a reader that looks for a position need not read all before it.
+type mark struct {
+	position uint64 // of the frame's first event
+	offset   int64
+}
+
+// markBytes is how far marks are apart, at least: with 16 bytes each, what they take is nothing beside the segment.
+const markBytes = 64 << 10
+
+// mark notes where a frame begins, unless it is near to the last mark, or one before it. The Writer's mu is held.
+func (s *segment) mark(position uint64, offset int64) {
+	last := int64(segmentHeader)
+	if n := len(s.marks); n > 0 {
+		last = s.marks[n-1].offset
+	}
+	if offset >= last+markBytes {
+		s.marks = append(s.marks, mark{position, offset})
+	}
 }
 
 // maxSpares is how many segments that are let go of are kept, so that no zeros have to be written for the next ones.
@@ -73,8 +111,11 @@ const leastSegment = 4 << 10
 // nothing is written behind the caller's back until the first is full; fewer if there is no room, and smaller ones if
 // the process may not make such large files (EFBIG, see setrlimit(2)). Close releases what it holds.
 func Open(tree vfs.FS, dir string, state State, opts Options) (*Writer, error) {
-	w := &Writer{tree: tree, dir: dir, opts: opts, seed: state.ID.seed(), state: state,
+	w := &Writer{tree: tree, dir: dir, opts: opts, seed: state.ID.seed(), id: state.ID, base: state.Position + 1, state: state, done: state.Frame,
 		prepared: make(chan prepared), quit: make(chan struct{}), stop: make(chan struct{})}
+	for _, s := range opts.Kept {
+		w.live = append(w.live, &segment{name: s.Name, bytes: int(s.Bytes), first: s.First, last: state.Frame})
+	}
 	var (
 		ready []prepared
 		err   error
@@ -100,7 +141,15 @@ func Open(tree vfs.FS, dir string, state State, opts Options) (*Writer, error) {
 }
 
 // Checkpoint records, durably with Options.Sync, that the streams' files have everything up to state.
-func (w *Writer) Checkpoint(state State) error { return writeState(w.tree, w.dir, state, w.opts.Sync) }
+func (w *Writer) Checkpoint(state State) error {
+	if err := writeState(w.tree, w.dir, state, w.opts.Sync); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = state.Frame
+	return nil
+}
 
 // WriteCheckpoint is [Writer.Checkpoint] before there is a Writer.
 func WriteCheckpoint(tree vfs.FS, dir string, state State, sync bool) error {
@@ -120,11 +169,27 @@ func (w *Writer) Bytes() (n int64) {
 	return n
 }
 
-// Segments returns how many segments are not retired.
-func (w *Writer) Segments() int {
+// Segments returns how many segments hold something that is not checkpointed.
+func (w *Writer) Segments() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.live)
+	for _, s := range slices.Backward(w.live) {
+		if s.last <= w.done {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// Earliest returns the position of the first event that can be read.
+func (w *Writer) Earliest() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.live) > 0 {
+		return w.live[0].first
+	}
+	return w.base
 }
 
 // Append writes the frame, which holds at least one event, and returns when it is on stable storage. Its first event
@@ -157,11 +222,14 @@ func (w *Writer) Append(b *Builder) (rotated bool, err error) {
 			w.opts.Synced(time.Since(start))
 		}
 	}
+	at, first := int64(w.off), w.state.Position+1
 	w.off += len(b.Buf)
 	w.state.Frame++
 	w.state.Position += uint64(b.Count)
 	w.mu.Lock()
-	w.live[len(w.live)-1].last = w.state.Frame
+	s := w.live[len(w.live)-1]
+	s.last = w.state.Frame
+	s.mark(first, at)
 	w.mu.Unlock()
 	return rotated, nil
 }
@@ -197,50 +265,78 @@ func (w *Writer) rotate(n int) error {
 	}
 	w.file, w.size, w.off = p.file, p.size, segmentHeader
 	w.mu.Lock()
-	w.live = append(w.live, segment{name: name, bytes: p.size, last: w.state.Frame})
+	w.live = append(w.live, &segment{name: name, bytes: p.size, first: w.state.Position + 1, last: w.state.Frame + 1})
 	w.mu.Unlock()
 	return nil
 }
 
-// Retire lets go of segments all of whose frames are numbered up to frame and checkpointed. A few are kept for use
-// again. keep is asked for each segment whether it has to stay for another reason; nil: none has to.
-func (w *Writer) Retire(frame uint64, keep func(name string) bool) error {
-	w.mu.Lock()
-	var gone []segment
-	for len(w.live) > 1 && w.live[0].last <= frame && (keep == nil || !keep(w.live[0].name)) {
-		gone = append(gone, w.live[0])
-		w.live = w.live[1:]
-	}
-	room := maxSpares - len(w.spares)
-	w.mu.Unlock()
-	if len(gone) == 0 {
-		return nil
-	}
-	var spares []string
-	for _, s := range gone {
-		if len(spares) >= room || s.bytes != w.opts.SegmentBytes {
-			if err := w.tree.Remove(s.name); err != nil {
-				return err
-			}
-			continue
-		}
+// Retire lets go of segments all of whose frames are numbered up to frame and checkpointed, the oldest first, until keep
+// says of one that it has to stay; nil: none has to. A few are kept to be used again. What a crash leaves is without a gap:
+// each one's end is on stable storage before the next one goes.
+func (w *Writer) Retire(frame uint64, keep func(Segment) bool) error {
+	w.retiring.Lock()
+	defer w.retiring.Unlock()
+	for {
 		w.mu.Lock()
-		tmp := w.tmpName()
+		if len(w.live) < 2 || w.live[0].last > frame {
+			w.mu.Unlock()
+			return nil
+		}
+		s := w.live[0]
+		last := w.live[1].first - 1
 		w.mu.Unlock()
-		if err := w.tree.Rename(s.name, tmp); err != nil {
+		if keep != nil && keep(Segment{Name: s.name, First: s.first, Last: last, Bytes: int64(s.bytes)}) {
+			return nil
+		}
+		if err := w.drop(s); err != nil {
 			return err
 		}
-		spares = append(spares, tmp)
 	}
-	if w.opts.Sync { // before a spare gets a new header: its old name must not come back
-		if err := w.tree.SyncDir(w.dir); err != nil {
-			return err
-		}
+}
+
+// drop lets go of the oldest segment: it is removed, or is a spare one from now on. retiring is held.
+func (w *Writer) drop(s *segment) error {
+	w.mu.Lock()
+	w.live = w.live[1:] // first: a reader that finds something else there knows why
+	spare := ""
+	if len(w.spares) < maxSpares && s.bytes == w.opts.SegmentBytes {
+		spare = w.tmpName()
+	}
+	w.mu.Unlock()
+	var err error
+	if spare == "" {
+		err = w.tree.Remove(s.name)
+	} else {
+		err = w.tree.Rename(s.name, spare)
+	}
+	if err == nil && w.opts.Sync { // before a spare gets a new header: its old name must not come back
+		err = w.tree.SyncDir(w.dir)
+	}
+	if err != nil || spare == "" {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.spares = append(w.spares, spares...)
+	w.spares = append(w.spares, spare)
 	return nil
+}
+
+// Trim removes the segments that are kept to be used again, all but one, and returns how many bytes they had.
+func (w *Writer) Trim() (bytes int64, err error) {
+	w.mu.Lock()
+	var gone []string
+	if len(w.spares) > 1 {
+		gone = slices.Clone(w.spares[1:])
+		w.spares = w.spares[:1]
+	}
+	w.mu.Unlock()
+	for _, name := range gone {
+		if err := w.tree.Remove(name); err != nil {
+			return bytes, err
+		}
+		bytes += int64(w.opts.SegmentBytes)
+	}
+	return bytes, nil
 }
 
 // GiveUp ends the wait for room. Append still uses a segment that can be prepared.

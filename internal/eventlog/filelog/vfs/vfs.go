@@ -8,6 +8,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // ErrLocked means that another process holds the lock.
@@ -56,6 +57,8 @@ type File interface {
 	io.Closer
 	// Size returns the file's length in bytes.
 	Size() (int64, error)
+	// Changed returns when the content was last written.
+	Changed() (time.Time, error)
 	// Truncate sets the length.
 	Truncate(size int64) error
 	// Sync brings content and all metadata to stable storage.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"cartd/internal/eventlog/filelog/vfs"
 )
@@ -38,6 +39,8 @@ type node struct {
 	data   []byte
 	synced []byte
 	writes []write // since the last sync, in order
+
+	changed time.Time // a crash does not take it back
 }
 
 // move is a change of a directory: node gets the name to and loses the name from; "" for none.
@@ -105,7 +108,7 @@ func (f *FS) Crash(hook func(), lose func() bool, torn func(n int) int) *FS {
 		c := &node{}
 		done[n] = c
 		if n.names == nil {
-			c.data = slices.Clone(n.synced)
+			c.data, c.changed = slices.Clone(n.synced), n.changed
 			for _, w := range n.writes {
 				if lose() {
 					continue
@@ -361,6 +364,7 @@ func (f *file) change(w write) {
 	defer f.fs.mu.Unlock()
 	f.n.data = w.apply(f.n.data)
 	f.n.writes = append(f.n.writes, w)
+	f.n.changed = time.Now()
 }
 
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
@@ -377,6 +381,12 @@ func (f *file) Size() (int64, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	return int64(len(f.n.data)), nil
+}
+
+func (f *file) Changed() (time.Time, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	return f.n.changed, nil
 }
 
 func (f *file) Sync() error {
