@@ -50,39 +50,43 @@ func (l *Log) Recall(ctx context.Context, id eventlog.StreamID, load func([]byte
 // openDecided opens the stream's log and returns where its decided part ends. A missing file is nil.
 func (l *Log) openDecided(ctx context.Context, s *stream) (*history, int64, error) {
 	if end := s.durableEnd(); end >= 0 {
-		if err := l.flush(s); err != nil {
-			return nil, 0, err
-		}
-		h, err := l.openHistory(s)
-		if err != nil || end > 0 || h.endless() {
-			return h, end, err
-		}
-		return nil, 0, h.Close()
+		return l.openFlushed(s, end)
 	}
-	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there
-	// before, or is decided.
 	if err := s.lockTail(ctx); err != nil {
 		return nil, 0, err
 	}
 	defer s.unlockTail()
+	if end := s.durableEnd(); end >= 0 { // found by an activation meanwhile, which may have lines behind by now
+		return l.openFlushed(s, end)
+	}
+	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there before.
 	h, err := l.openHistory(s)
 	if err != nil {
 		return nil, 0, err
 	}
-	end := s.durableEnd()
-	if end < 0 {
-		t := tail{}
-		if h.live != nil {
-			if t, err = l.soundPart(s, h.live, h.size); err != nil {
-				return nil, 0, errors.Join(err, h.Close())
-			}
+	t := tail{}
+	if h.live != nil {
+		if t, err = l.soundPart(s, h.live, h.size); err != nil {
+			return nil, 0, errors.Join(err, h.Close())
 		}
-		end = h.base + t.end
 	}
+	end := h.base + t.end
 	if end == 0 && !h.endless() {
 		return nil, 0, h.Close()
 	}
 	return h, end, nil
+}
+
+// openFlushed is openDecided when it is known where the decided part ends. What is behind of it is written first.
+func (l *Log) openFlushed(s *stream, end int64) (*history, int64, error) {
+	if err := l.flush(s); err != nil {
+		return nil, 0, err
+	}
+	h, err := l.openHistory(s)
+	if err != nil || end > 0 || h.endless() {
+		return h, end, err
+	}
+	return nil, 0, h.Close()
 }
 
 // soundPart finds the end of what may be shown of a file that this process has not looked at. It syncs first, the file

@@ -95,3 +95,44 @@ func TestRetiredSegmentNeverComesBack(t *testing.T) {
 		t.Errorf("%d of %d segments are there after a crash behind Retire, want the one that is written to: %q", left, before, names)
 	}
 }
+
+// Segments wait to be used again, four at most; where room is short all but one of them go.
+func TestTrimLeavesOneSegmentToBeUsedAgain(t *testing.T) {
+	state := NewState(0)
+	state.Run = 1
+	disk := crashfs.New(nil)
+	if err := disk.Mkdir("j"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := Open(disk, "j", state, Options{SegmentBytes: 256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var b Builder
+	for n := range 40 {
+		b.Reset(1 << 20)
+		b.Begin("cart", "c")
+		b.Buf = append(b.Buf, lineAt(uint64(n+1))...)
+		b.End(1)
+		if _, err := w.Append(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Checkpoint(w.State()), w.Retire(w.State().Frame, nil)); err != nil {
+		t.Fatal(err)
+	}
+	// Who prepares segments may have taken one or two of the four.
+	if bytes, err := w.Trim(); err != nil || bytes < 256 || bytes > 3*256 {
+		t.Errorf("got %d bytes, %v; want those of all spare ones but one", bytes, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.spares); n > 1 {
+		t.Errorf("%d are spare still, want one", n)
+	}
+}
