@@ -401,18 +401,19 @@ func FuzzDecodeSnapshot(f *testing.F) {
 func TestFailedSyncOfTheDirectoryOfASealedPartPoisonsTheLog(t *testing.T) {
 	tree := crashfs.New(nil)
 	boom := errors.New("the disk said no")
-	placed := false
+	var placed atomic.Bool // others make calls between the two
 	fs := errfs.Wrap(tree, func(call errfs.Call) error {
-		if call.Op == "SyncDir" && placed {
-			placed = false
+		switch {
+		case call.Op == "Rename" && strings.HasSuffix(call.Name, ".log.zst"):
+			placed.Store(true)
+		case call.Op == "SyncDir" && strings.HasPrefix(call.Name, "carts/") && placed.CompareAndSwap(true, false):
 			return boom
 		}
-		placed = call.Op == "Rename" && strings.Contains(call.Name, ".log.zst")
 		return nil
 	})
 	c := &counted{id: logtest.Stream(t, "c1"), each: 6}
 	var acked atomic.Int64
-	for range 2 { // what was written before a start is checkpointed, and may be sealed
+	for range 4 { // what was written before a start is checkpointed, and may be sealed when it is most of the file
 		l, err := Open("data", Options{FS: fs, SegmentBytes: 4 << 10, SealBytes: 2 << 10})
 		if err != nil {
 			t.Fatal(err)
