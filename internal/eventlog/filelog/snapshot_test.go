@@ -148,14 +148,16 @@ func TestCrashAtAnyCallOfSnapshotsAndSealing(t *testing.T) {
 	c := &crasher{acked: make([]atomic.Int64, 1), rnd: rand.New(rand.NewPCG(3, 4))}
 	c.fs = crashfs.New(c.hook)
 	m := newMetrics()
-	l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, SealBytes: 2 << 10, Metrics: m})
-	if err != nil {
-		t.Fatal(err)
+	for _, commits := range []int{40, 20} { // what was written before a start is checkpointed, and is most of the file
+		l, err := Open("data", Options{FS: c.fs, SegmentBytes: 4 << 10, SealBytes: 2 << 10, Metrics: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sent.grow(t, l, commits, &c.acked[0]); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
 	}
-	if err := sent.grow(t, l, 60, &c.acked[0]); err != nil {
-		t.Fatal(err)
-	}
-	mustClose(t, l)
 	if snaps, seals := value(t, m.Snapshots), value(t, m.Seals); snaps < 15 || seals < 1 {
 		t.Fatalf("%v snapshots and %v sealed parts, want 15 and some", snaps, seals)
 	}
