@@ -174,11 +174,12 @@ func (a *activation) resolved(ids []byte) []byte {
 	width := idmap.Width[known]()
 	ids = bytes.Clone(ids)
 	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
+	decided := activation{positions: a.positions} // they only ever grow: the committer need not wait for the loop
+	a.s.mu.Unlock()
 	for at := 0; at < len(ids); at += width {
 		place := ids[at+width-8 : at+width]
 		if n := binary.LittleEndian.Uint64(place); n&queuedPlace != 0 {
-			binary.LittleEndian.PutUint64(place, a.position(n))
+			binary.LittleEndian.PutUint64(place, decided.position(n))
 		}
 	}
 	return ids
