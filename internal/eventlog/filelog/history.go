@@ -150,6 +150,15 @@ func beginning(f io.ReaderAt, size int64, maxLine int) (b start, err error) {
 	}
 }
 
+// follows reports whether the file goes on where the last part in force ends, or begins the log if there is none.
+func (h *history) follows(maxLine int) (bool, error) {
+	b, err := beginning(h.live, h.size, maxLine)
+	if err != nil || len(h.sealed) == 0 {
+		return b.whole || b.one, err
+	}
+	return b.first == h.sealed[len(h.sealed)-1].Next, nil
+}
+
 // endless reports whether sealed parts are in force and the file behind them has nothing: one that was cut has a line.
 func (h *history) endless() bool { return len(h.sealed) > 0 && h.size == 0 }
 

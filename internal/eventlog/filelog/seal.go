@@ -31,7 +31,8 @@ func (l *Log) sealOld(s *stream) error {
 
 // seal compresses the stream's log up to offset, and cuts the file there. It does nothing, and returns false, when
 // that cannot be undone by the journal's lines alone: the lines have to be checkpointed, and the next one has to be a
-// sound one with a position. Nor does it while a backup reads the files.
+// sound one with a position. Nor does it while a backup reads the files, or when a part in front of the file is missing:
+// the new one would take its number.
 //
 // The part is on stable storage, and was read back, before the file is replaced. A crash between the two leaves a part
 // that is not in force: see label.
@@ -51,6 +52,9 @@ func (l *Log) seal(s *stream, offset int64) (done bool, err error) {
 	cut := offset - h.base
 	if h.live == nil || cut <= 0 || cut >= h.size {
 		return false, nil
+	}
+	if follows, err := h.follows(l.opts.MaxLineBytes); err != nil || !follows {
+		return false, err
 	}
 	head, last, err := l.labelOf(h, cut)
 	if err != nil || head.Next == 0 || last == 0 || last > l.checkpointed() {

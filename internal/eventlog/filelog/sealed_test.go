@@ -6,8 +6,11 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"cartd/internal/eventlog"
@@ -72,6 +75,41 @@ func TestSealedPartIsNotInForceBeforeTheFileIsCut(t *testing.T) {
 	l := mustOpen(t, dir, Options{})
 	if got := logtest.ReadAll(t, l, id); len(got) != len(want) {
 		t.Errorf("got %d events, want %d", len(got), len(want))
+	}
+}
+
+// A part that is gone leaves its number free: sealing would put later lines in front of earlier ones.
+func TestNothingIsSealedBehindAMissingPart(t *testing.T) {
+	dir := t.TempDir()
+	c := &counted{id: logtest.Stream(t, "c1"), each: 10}
+	var acked atomic.Int64
+	for parts := 0; parts < 3; {
+		m := newMetrics()
+		l := mustOpen(t, dir, Options{SealBytes: 4 << 10, Metrics: m})
+		if err := c.grow(t, l, 60, &acked); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
+		parts += int(value(t, m.Seals))
+	}
+	for _, gone := range []int{2, 1} {
+		path := sealedPath(logPath(dir, c.id), gone)
+		remove(t, path)
+		m := newMetrics()
+		l := mustOpen(t, dir, Options{SealBytes: 4 << 10, Metrics: m})
+		act := logtest.Activate(t, l, c.id)
+		s := l.acquire(c.id)
+		file := bytes.TrimSuffix(mustRead(t, logPath(dir, c.id)), []byte("\n"))
+		border := int64(bytes.LastIndexByte(file[:bytes.LastIndexByte(file, '\n')], '\n') + 1) // before the last commit
+		if done, err := l.seal(s, s.base+border); done || err != nil {
+			t.Errorf("without part %d: sealed %t, %v; want it left alone", gone, done, err)
+		}
+		l.release(s)
+		act.Release()
+		mustClose(t, l)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("part %d is there again: %v", gone, err)
+		}
 	}
 }
 
