@@ -189,6 +189,40 @@ func TestVoucherThatIsForEachUserOnce(t *testing.T) {
 	s.want(s.request("POST", carts[0]+"/checkout", `{"orderId":"o"}`), 409, "expected_total_changed")
 }
 
+// addVoucher adds a voucher by a definition of the shop's backend.
+func (s *shop) addVoucher(cart, definition string) {
+	s.t.Helper()
+	s.want(s.request("POST", cart+"/mutations", `{"mutations":[{"type":"AddVoucher","payload":`+definition+`}]}`, asBackend...), 200, "")
+}
+
+// beginsSoon makes a cart of 15.30 with a voucher of 10.00, for three carts, that did not apply when the cart was changed
+// last, and does by now. and is told when there is time to change it.
+func (s *shop) beginsSoon(code string, and func(cart string)) (cart string) {
+	s.t.Helper()
+	cart = s.cartOf("85123A", 6)
+	s.addVoucher(cart, fmt.Sprintf(`{"code":%q,"kind":"amount","value":1000,"usageLimit":3,"validFrom":%q}`, code, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
+	and(cart)
+	s.ahead.Store(int64(2 * time.Hour))
+	if a := s.want(s.request("GET", cart, ""), 200, ""); a.field("vouchers.0.applied") != "false" || a.field("totalPrice.incVat") != "1530" {
+		s.t.Errorf("the cart is shown as %s", a.body)
+	}
+	return cart
+}
+
+func TestVoucherForUsersDoesNotKeepAStrangerFromPaying(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.beginsSoon("SOON", func(cart string) {
+		s.want(s.request("POST", cart+"/vouchers", `{"code":"FRIENDS"}`), 200, "")
+	})
+	a := s.want(s.request("POST", cart+"/checkout", `{"orderId":"o","expectedTotal":530}`), 200, "")
+	if a.field("result.vouchers.0.applied") != "true" || a.field("result.vouchers.1.reason") != "It is for shoppers who have logged in." {
+		t.Errorf("the checkout is %s", a.body)
+	}
+	if used, kept := s.usesOf("SOON"); used != 0 || kept != 1 {
+		t.Errorf("used %d times, %d kept, want 0 and 1", used, kept)
+	}
+}
+
 // A server that dies between the voucher and the cart leaves a use that nobody wants. Others find that out, in time.
 func TestUseThatNobodyWantsIsFoundWhenItIsNeeded(t *testing.T) {
 	s := openShop(t, nil)

@@ -81,7 +81,7 @@ func (s *server) reserve(r *http.Request, c *change, m *messages.InitializeCheck
 		}
 	}()
 	for _, v := range grain.LimitedVouchers(cart.Vouchers) {
-		if !v.Applied && !all {
+		if !v.Applied && !all || v.OncePerUser && cart.UserID == "" { // the latter never applies
 			continue
 		}
 		reason, err := s.reserveUse(r, v, use.Cart, use.Reservation, use.UserId, use.Until)
