@@ -223,6 +223,18 @@ func TestVoucherForUsersDoesNotKeepAStrangerFromPaying(t *testing.T) {
 	}
 }
 
+func TestVoucherThatWasShownAsNotAppliedIsNoNewsWhenItIsUsedUp(t *testing.T) {
+	s := openShop(t, nil)
+	const onlyOne = `{"code":"ONE","kind":"amount","value":1,"minTotal":2000,"usageLimit":1}`
+	other := s.cartOf("85123A", 60)
+	s.addVoucher(other, onlyOne)
+	s.want(s.request("POST", other+"/checkout", `{"orderId":"o"}`), 200, "")
+	cart := s.beginsSoon("SOON", func(cart string) { s.addVoucher(cart, onlyOne) })
+	if a := s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, ""); a.field("result.totalPrice.incVat") != "530" {
+		t.Errorf("the checkout is %s", a.body)
+	}
+}
+
 // A server that dies between the voucher and the cart leaves a use that nobody wants. Others find that out, in time.
 func TestUseThatNobodyWantsIsFoundWhenItIsNeeded(t *testing.T) {
 	s := openShop(t, nil)

@@ -90,7 +90,7 @@ func (s *server) reserve(r *http.Request, c *change, m *messages.InitializeCheck
 			return nil, err
 		}
 		if reason != "" {
-			if err := s.barVoucher(r, c, v.Code, reason, m.ExpectedTotal == nil); err != nil {
+			if err := s.barVoucher(r, c, v.Code, reason, v.Applied && m.ExpectedTotal == nil); err != nil {
 				return nil, err
 			}
 			continue
