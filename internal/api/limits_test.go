@@ -1,12 +1,15 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"cartd/internal/api"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
@@ -232,6 +235,57 @@ func TestVoucherThatWasShownAsNotAppliedIsNoNewsWhenItIsUsedUp(t *testing.T) {
 	cart := s.beginsSoon("SOON", func(cart string) { s.addVoucher(cart, onlyOne) })
 	if a := s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, ""); a.field("result.totalPrice.incVat") != "530" {
 		t.Errorf("the checkout is %s", a.body)
+	}
+}
+
+// interruptedCarts calls between before the first cart is told that a voucher has no use left.
+type interruptedCarts struct {
+	api.Asker
+	between func()
+	armed   atomic.Bool
+}
+
+func (c *interruptedCarts) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
+	if cmd, ok := msg.(*actor.Command); ok {
+		if _, ok := cmd.Steps[0].Mutation.(*messages.VoucherRefused); ok && c.armed.CompareAndSwap(true, false) {
+			c.between()
+		}
+	}
+	return c.Asker.Ask(ctx, kind, id, msg)
+}
+
+// Between the voucher's answer and the cart's the cart can change: then it is the cart's answer that counts.
+func TestCartThatChangesWhileItsVouchersAreAskedIsAskedAgain(t *testing.T) {
+	pay := [3]string{"POST", "/checkout", `{"orderId":"o"}`} // twice: the first one is told of the voucher
+	for name, tc := range map[string]struct {
+		between [][3]string
+		status  int
+		code    string
+	}{
+		"the voucher is taken away":         {[][3]string{{"DELETE", "/vouchers/1", ""}}, 200, ""},
+		"another tab checks out":            {[][3]string{pay, pay}, 200, ""},
+		"another order is checked out":      {[][3]string{pay, {"POST", "/checkout", `{"orderId":"p"}`}}, 409, "cart_frozen"},
+		"the cart is deleted":               {[][3]string{{"DELETE", "", ""}}, 410, "cart_deleted"},
+		"another tab is told of it as well": {[][3]string{pay}, 409, "expected_total_changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			carts := &interruptedCarts{}
+			s := openShop(t, func(o *api.Options) { carts.Asker, o.Carts = o.Carts, carts })
+			cart := s.withVoucher("FIRST3")
+			for range 3 {
+				s.want(s.request("POST", s.withVoucher("FIRST3")+"/checkout", `{"orderId":"o"}`), 200, "")
+			}
+			carts.between = func() {
+				for _, req := range tc.between {
+					s.request(req[0], cart+req[1], req[2])
+				}
+			}
+			carts.armed.Store(true)
+			a := s.want(s.request("POST", cart+pay[1], pay[2]), tc.status, tc.code)
+			if a.status == 200 && a.field("result.totalPrice.incVat") != "1530" || carts.armed.Load() {
+				t.Errorf("interrupted %t; the checkout is %s", !carts.armed.Load(), a.body)
+			}
+		})
 	}
 }
 

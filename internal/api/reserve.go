@@ -183,11 +183,15 @@ func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, e
 	return uses, true, nil
 }
 
-// barVoucher tells the cart that a voucher has no use left for it. If the client is to be told, that is the error.
+// barVoucher tells the cart that a voucher has no use left for it. If the client is to be told, that is the error. A cart
+// that refuses to hear of it has changed since: it is asked for the checkout again, and says what it thinks of that.
 func (s *server) barVoucher(r *http.Request, c *change, code, reason string, tell bool) error {
 	bar := &change{id: c.id, cmd: actor.Command{MustExist: true, Steps: []actor.Step{{Mutation: &messages.VoucherRefused{Code: code, Reason: reason}}}}}
 	reply, err := s.askChange(r, bar)
 	if p, ok := errors.AsType[*problem](err); ok {
+		if p.Status < http.StatusInternalServerError {
+			return nil
+		}
 		p.Mutations = nil // a step of ours, which the client has not asked for
 	}
 	if err != nil || !tell {
