@@ -316,6 +316,26 @@ func TestUseThatNobodyWantsIsFoundWhenItIsNeeded(t *testing.T) {
 	}
 }
 
+// So many checkouts of one cart are cut off that its voucher keeps no more for it: until their time is over, and no longer.
+func TestCheckoutsThatWereCutOffDoNotKeepACartFromPayingForEver(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.withVoucher("FIRST3")
+	for i := range 15 {
+		s.reserve("FIRST3", idOf(cart), fmt.Sprint("old-", i), 1)
+	}
+	s.reserve("FIRST3", idOf(cart), "new", time.Now().Add(time.Hour).UnixMilli())
+	s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, "")
+	if used, kept := s.usesOf("FIRST3"); used != 0 || kept != 2 {
+		t.Errorf("used %d times, %d kept, want 0, and 2 of one cart", used, kept)
+	}
+
+	other := s.withVoucher("FIRST3")
+	for i := range 16 {
+		s.reserve("FIRST3", idOf(other), fmt.Sprint("other-", i), time.Now().Add(time.Hour).UnixMilli())
+	}
+	s.want(s.request("POST", other+"/checkout", `{"orderId":"o"}`), 503, "unavailable")
+}
+
 func TestBackendsCheckoutHoldsLimitsToo(t *testing.T) {
 	s := openShop(t, nil)
 	pay := `{"mutations":[{"type":"InitializeCheckout","payload":{"orderId":"o","limitsHeld":false,"reservation":"mine","reserved":["FIRST3"]}}]}`

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -123,22 +124,28 @@ func (s *server) vouchersOf(r *http.Request, id grain.CartID) (v vouchersView, e
 }
 
 // reserveUse asks a voucher to keep a use. It returns the reason if it has none left: after those carts have been asked
-// whose checkouts should be over.
+// whose checkouts should be over, this one maybe among them.
 func (s *server) reserveUse(r *http.Request, v grain.Limited, cart, reservation, user string, until int64) (reason string, err error) {
 	for try := 0; ; try++ {
 		deadline, _ := r.Context().Deadline()
 		reply, err := s.askVoucher(r, v.Code, &actor.Command{Minimal: true, Deadline: deadline, Steps: []actor.Step{{Mutation: &messages.UseReserved{
 			Code: v.Code, Cart: cart, Reservation: reservation, UserId: user, Until: until, Limit: v.Limit, OncePerUser: v.OncePerUser}}}})
-		switch {
-		case err != nil:
+		if err != nil || reply.Refusal == nil {
 			return "", err
-		case reply.Refusal == nil:
-			return "", nil
-		case reply.Refusal.Code != grain.ReasonUsedUp && reply.Refusal.Code != grain.ReasonUsedByUser:
+		}
+		switch reply.Refusal.Code {
+		case grain.ReasonUsedUp, grain.ReasonUsedByUser:
+			reason = reply.Refusal.Code
+		case actor.CodeUnavailable: // it keeps too much for this cart
+			err = problemOfRefusal(reply.Refusal)
+		default:
 			return "", problemOfRefusal(reply.Refusal)
 		}
-		if _, asked, err := s.usesOf(r, v.Code); err != nil || !asked || try > 0 {
-			return reply.Refusal.Code, err
+		if try > 0 {
+			return reason, err
+		}
+		if _, asked, askErr := s.usesOf(r, v.Code); askErr != nil || !asked {
+			return reason, cmp.Or(askErr, err)
 		}
 	}
 }
