@@ -308,6 +308,31 @@ func TestCountryOfTheCartFindsPriceAndDelivery(t *testing.T) {
 	}
 }
 
+// countedCarts counts what carts are asked.
+type countedCarts struct {
+	api.Asker
+	asked atomic.Int32
+}
+
+func (c *countedCarts) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
+	c.asked.Add(1)
+	return c.Asker.Ask(ctx, kind, id, msg)
+}
+
+func TestCartIsAskedForItsCountryOnceHoweverManyItems(t *testing.T) {
+	carts := &countedCarts{}
+	s := openShop(t, func(o *api.Options) {
+		carts.Asker, o.Carts = o.Carts, carts
+		o.Catalog = &askedCountries{Catalog: o.Catalog}
+	})
+	cart := s.newCart()
+	before := carts.asked.Load()
+	s.want(s.request("POST", cart+"/items", `{"items":[`+strings.Repeat(`{"sku":"85123A","quantity":1},`, 99)+`{"sku":"85123A","quantity":1}]}`), 200, "")
+	if got := carts.asked.Load() - before; got != 2 {
+		t.Errorf("the cart was asked %d times, want 2: for its country, and to take the items", got)
+	}
+}
+
 // askedCountries notes which countries it was asked for.
 type askedCountries struct {
 	api.Catalog
