@@ -55,6 +55,7 @@ func (s *server) createOrder(w http.ResponseWriter, r *http.Request) error {
 func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *change, m *messages.InitializeCheckout) error {
 	watch := s.Courier.Watch(string(eventlog.KindCart), string(c.id))
 	defer watch.Close()
+	c.cmd.Settles = endsCheckout(c.cmd.Steps)
 	reply, err := s.askReserving(r, c, m)
 	if err != nil {
 		return s.withCart(r, c, err)
@@ -70,6 +71,19 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 		}
 	}
 	return c.answer(w, http.StatusOK, reply)
+}
+
+// endsCheckout reports whether all that the steps do is to end a checkout: a cart that has had as many changes as it may
+// have is not frozen for ever, and what was paid is ordered.
+func endsCheckout(steps []actor.Step) bool {
+	for i := range steps {
+		switch steps[i].Mutation.(type) {
+		case *messages.OrderCreated, *messages.AbortCheckout, *messages.CheckoutExpired:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // withCart adds the present cart to the problem of a total that is not the one expected: the client wants to show it.
