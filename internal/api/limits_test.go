@@ -336,6 +336,19 @@ func TestCheckoutsThatWereCutOffDoNotKeepACartFromPayingForEver(t *testing.T) {
 	s.want(s.request("POST", other+"/checkout", `{"orderId":"o"}`), 503, "unavailable")
 }
 
+func TestVoucherIsNotUsedUpForACartThatItKeepsAUseFor(t *testing.T) {
+	s := openShop(t, nil)
+	cutOff := s.withVoucher("FIRST3")
+	for i, cart := range []string{idOf(cutOff), "other-1", "other-2"} {
+		s.reserve("FIRST3", cart, fmt.Sprint("r-", i), time.Now().Add(time.Hour).UnixMilli())
+	}
+	s.want(s.request("DELETE", cutOff+"/vouchers/1", ""), 200, "")
+	if a := s.want(s.request("POST", cutOff+"/vouchers", `{"code":"FIRST3"}`), 200, ""); a.field("result.vouchers.0.applied") != "true" {
+		t.Errorf("the cart that has the last use shows %s", a.field("result.vouchers.0"))
+	}
+	s.want(s.request("POST", cutOff+"/checkout", `{"orderId":"o","expectedTotal":530}`), 200, "")
+}
+
 func TestBackendsCheckoutHoldsLimitsToo(t *testing.T) {
 	s := openShop(t, nil)
 	pay := `{"mutations":[{"type":"InitializeCheckout","payload":{"orderId":"o","limitsHeld":false,"reservation":"mine","reserved":["FIRST3"]}}]}`

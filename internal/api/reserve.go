@@ -144,7 +144,7 @@ func (s *server) reserveUse(r *http.Request, v grain.Limited, cart, reservation,
 		if try > 0 {
 			return reason, err
 		}
-		if _, asked, askErr := s.usesOf(r, v.Code); askErr != nil || !asked {
+		if _, asked, askErr := s.usesOf(r, cart, v.Code); askErr != nil || !asked {
 			return reason, cmp.Or(askErr, err)
 		}
 	}
@@ -166,9 +166,9 @@ func (s *server) askVoucher(r *http.Request, code string, msg any) (*actor.Reply
 	return reply, nil
 }
 
-// usesOf returns how many carts a voucher counts. Carts whose checkouts should be over have been asked then, if there are
+// usesOf returns how many carts a voucher counts beside this one. Carts whose checkouts should be over have been asked then, if there are
 // any: it may be fewer by now.
-func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, err error) {
+func (s *server) usesOf(r *http.Request, cart, code string) (uses int64, asked bool, err error) {
 	reply, err := s.askVoucher(r, code, &actor.Query{})
 	if err != nil {
 		return 0, false, err
@@ -176,7 +176,7 @@ func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, e
 	if reply.Refusal != nil {
 		return 0, false, problemOfRefusal(reply.Refusal)
 	}
-	uses, lapsed, err := grain.Uses(reply.View, time.Now())
+	uses, lapsed, err := grain.Uses(reply.View, cart, time.Now())
 	if err != nil || len(lapsed) == 0 {
 		return uses, false, err
 	}
