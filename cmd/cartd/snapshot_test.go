@@ -73,3 +73,19 @@ func TestFullCartStillEndsItsCheckout(t *testing.T) {
 		s.do(t, http.StatusUnprocessableEntity, "POST", cart+"/mutations", addItem("C", 1, 1, ""))
 	}
 }
+
+// The merge that fills a cart is answered as one that was made, with a key too.
+func TestMergeIntoTheLastRoomOfACartKeepsItsKey(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir(), "--max-events=3")
+	s.create(t, "from")
+	s.add(t, "from", "A")
+	s.create(t, "into")
+	s.add(t, "into", "B")
+	for range 2 {
+		s.do(t, http.StatusOK, "POST", "/v1/carts/into/merge", `{"from":"from"}`, "Idempotency-Key", "k")
+	}
+	if c := s.cart(t, "into"); c.Version != 4 || len(c.Items) != 2 {
+		t.Errorf("cart is %+v, want both lines", c)
+	}
+}
