@@ -112,7 +112,7 @@ var onStep func(courier.Step, actor.Errand)
 // countSteps returns what counts the steps of errands.
 func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
 	steps := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cartd_errand_steps_total",
-		Help: "Steps of errands from one grain to another: those that are taken and not reported are under way."}, []string{"step"})
+		Help: "Steps of errands from one grain to another: those that are taken, and neither reported nor given up, are under way."}, []string{"step"})
 	reg.MustRegister(steps)
 	for _, step := range courier.Steps {
 		steps.WithLabelValues(string(step))

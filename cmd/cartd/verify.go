@@ -48,7 +48,7 @@ func (c *verifyCmd) Run(ctx context.Context) error {
 func states(id eventlog.StreamID) filelog.Replayer {
 	switch id.Kind() {
 	case eventlog.KindCart:
-		return grain.NewReplay(id.Name(), grain.Limits{})
+		return grain.NewReplay(id.Name())
 	case eventlog.KindVoucher:
 		return grain.NewVoucherReplay(id.Name())
 	}

@@ -330,6 +330,15 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 	return err
 }
 
+// refuse answers c, of which nothing is left to be asked: with err, unless unlessApplied says otherwise. The grain answers
+// for a key that it knows, whether this is the repeat or another request.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, c *change, err error) error {
+	if err := s.unlessApplied(r, c, err); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
 // seen is what a handler has to know of a cart.
 type seen struct {
 	Status        string    `json:"status"`

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -54,9 +55,10 @@ func (s *server) createOrder(w http.ResponseWriter, r *http.Request) error {
 func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *change, m *messages.InitializeCheckout) error {
 	watch := s.Courier.Watch(string(eventlog.KindCart), string(c.id))
 	defer watch.Close()
+	c.cmd.Settles = endsCheckout(c.cmd.Steps)
 	reply, err := s.askReserving(r, c, m)
 	if err != nil {
-		return err
+		return s.withCart(r, c, err)
 	}
 	// Vouchers are told, and the cart notes it: as a rule so soon that the answer can be of the version after that, and
 	// the client's next If-Match holds.
@@ -69,6 +71,31 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 		}
 	}
 	return c.answer(w, http.StatusOK, reply)
+}
+
+// endsCheckout reports whether all that the steps do is to end a checkout: a cart that has had as many changes as it may
+// have is not frozen for ever, and what was paid is ordered.
+func endsCheckout(steps []actor.Step) bool {
+	for i := range steps {
+		switch steps[i].Mutation.(type) {
+		case *messages.OrderCreated, *messages.AbortCheckout, *messages.CheckoutExpired:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// withCart adds the present cart to the problem of a total that is not the one expected: the client wants to show it.
+func (s *server) withCart(r *http.Request, c *change, err error) error {
+	p, ok := errors.AsType[*problem](err)
+	if !ok || p.Code != "expected_total_changed" || p.Cart != nil {
+		return err
+	}
+	if now, err := s.ask(r, c.id, &actor.Query{}); err == nil && now.Refusal == nil {
+		p.Cart, p.etag = now.View, etag(now.Version)
+	}
+	return p
 }
 
 // settleWait bounds how long an answer waits for what is settled anyway.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type shop struct {
 	reg     *prometheus.Registry
 	catalog *switchedCatalog
 	courier *courier.Courier
+	ahead   atomic.Int64 // nanoseconds by which the clock of the carts is
 }
 
 // openShop starts a shop; change may alter what it is made of.
@@ -68,7 +70,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
-			Observer: observer, Stopped: stopped,
+			Observer: observer, Stopped: stopped, Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
 			Send: s.courier.Sender("cart"),
 		}))
 	})

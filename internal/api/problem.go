@@ -24,7 +24,7 @@ type problem struct {
 	Code     string       `json:"code"`
 	Errors   []fieldError `json:"errors,omitempty"`
 
-	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
+	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict and expected_total_changed
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
 	etag  string // of the cart, where there is one

@@ -34,17 +34,17 @@ func (s *server) addVoucher(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if m.UsageLimit > 0 {
-		m.UsedUp = s.usedUp(r, m)
+		m.UsedUp = s.usedUp(r, string(c.id), m)
 	}
 	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	return s.finish(w, r, c)
 }
 
-// usedUp reports whether a voucher has no use left, as far as can be told: what counts is the checkout.
-func (s *server) usedUp(r *http.Request, m *messages.AddVoucher) bool {
-	uses, asked, err := s.usesOf(r, m.Code)
+// usedUp reports whether a voucher has no use left for a cart, as far as can be told: what counts is the checkout.
+func (s *server) usedUp(r *http.Request, cart string, m *messages.AddVoucher) bool {
+	uses, asked, err := s.usesOf(r, cart, m.Code)
 	if err == nil && asked && uses >= m.UsageLimit {
-		uses, _, err = s.usesOf(r, m.Code)
+		uses, _, err = s.usesOf(r, cart, m.Code)
 	}
 	return err == nil && uses >= m.UsageLimit
 }

@@ -83,7 +83,7 @@ func TestStateKnowsNoLimitThatWasLowered(t *testing.T) {
 	same(t, b, restored(t, b))
 }
 
-// storedCart is the cart of testdata/state-1.bin. Its mutations are never changed, as the file is not: what it is to
+// storedCart is the cart of testdata/state-2.bin. Its mutations are never changed, as the file is not: what it is to
 // show beside goes into wholeCart.
 func storedCart(t testing.TB) *bench {
 	b := newBench()

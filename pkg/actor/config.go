@@ -36,12 +36,12 @@ type Config[S any] struct {
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
 	Due func(s *S, m Mutation, now time.Time) Mutation
-	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit. It must not change
+	// Errands returns what s wants other grains to do, nil for nothing; it is asked before each Send. It must not change
 	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
 	Errands func(id string, s *S) []Errand
-	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit, and
-	// when an activation has replayed its log. Until a later event ends it, the same errand is handed over again and
-	// again. Send is called from many goroutines and must not block.
+	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit,
+	// when an activation has replayed its log, and when it is asked for something that changes nothing. Until a later
+	// event ends it, the same errand is handed over again and again. Send is called from many goroutines and must not block.
 	Send func(id string, errands []Errand)
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)

@@ -62,7 +62,10 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 	case *Command:
 		g.handle(ctx, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
 	case *Query:
-		g.handle(ctx, func(to *protoactor.PID) { g.tell(ctx, to, g.answer(msg)) })
+		g.handle(ctx, func(to *protoactor.PID) {
+			g.resume()
+			g.tell(ctx, to, g.answer(msg))
+		})
 	case idleCheck:
 		g.checkIdle(ctx)
 	case *protoactor.Stopping:
@@ -221,6 +224,14 @@ func (g *grain[S]) errands() []Errand {
 func (g *grain[S]) send(errands []Errand) {
 	if len(errands) > 0 {
 		g.cfg.Send(g.id, errands)
+	}
+}
+
+// resume hands open errands over again for whoever asks for something and changes nothing: who carries them may have given
+// up, and an activation that is asked all the time is not followed by another one. It costs nothing where there are none.
+func (g *grain[S]) resume() {
+	if g.queue.Load() == 0 { // else their commit hands them over
+		g.send(g.errands())
 	}
 }
 

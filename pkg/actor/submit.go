@@ -51,9 +51,7 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	}
 	batch, reply := g.apply(cmd)
 	if len(batch) == 0 {
-		if reply.Refusal == nil && g.queue.Load() == 0 {
-			g.send(g.errands()) // what is asked for again is to happen, also if whoever carries errands had given up
-		}
+		g.resume()
 		g.tell(ctx, to, reply)
 		return
 	}
