@@ -27,8 +27,9 @@ type problem struct {
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
-	etag  string // of the cart, where there is one
-	cause error  // for the log
+	etag     string // of the cart, where there is one
+	replayed bool   // the answer to the repeat of a change that was applied
+	cause    error  // for the log
 }
 
 // fieldError says what is wrong with one part of a request.
@@ -75,6 +76,8 @@ func statusOf(code string) int {
 		return http.StatusBadRequest
 	case "unauthorized":
 		return http.StatusUnauthorized
+	case "cross_site":
+		return http.StatusForbidden
 	case "not_found", "cart_not_found", "item_not_found", "delivery_not_found", "voucher_not_found", "branch_not_found":
 		return http.StatusNotFound
 	case "method_not_allowed":

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,10 +19,30 @@ type methods map[string]handler
 // router returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) router() http.Handler {
 	r := mux.NewRouter()
-	type route struct {
-		path    string
-		methods methods
+	for _, rt := range s.routes() {
+		// A pattern of our own, and not mux's, which is a regular expression.
+		p := parsePattern(rt.path)
+		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
+			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
+		}).Handler(s.route(rt.path, rt.methods))
 	}
+	r.NotFoundHandler = s.route("", nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		req = withoutTrailingSlash(req)
+		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
+		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
+		found.Handler.ServeHTTP(w, req)
+	})
+}
+
+// route is a path with its handlers.
+type route struct {
+	path    string
+	methods methods
+}
+
+// routes returns all routes in the order in which they are tried.
+func (s *server) routes() []route {
 	routes := []route{ // what storefronts call most comes first: mux tries one after the other
 		{"/v1/carts/{id}/items", methods{"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems}},
 		{"/v1/carts/{id}", methods{"GET": s.readCart, "DELETE": s.deleteCart}},
@@ -39,25 +60,42 @@ func (s *server) router() http.Handler {
 		{"/v1/carts/{id}/user", methods{"PUT": s.setUser}},
 		{"/v1/carts/{id}/subscription-details", methods{"PUT": s.setSubscription}},
 	}
+	routes = append(routes, s.sessionRoutes()...)
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
 			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
 	}
-	for _, rt := range routes {
-		// A pattern of our own, and not mux's, which is a regular expression.
-		p := parsePattern(rt.path)
-		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
-			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
-		}).Handler(s.route(rt.path, rt.methods))
+	return routes
+}
+
+// Routes returns what the public port of a server with a backend answers to, like "GET /v1/carts/{id}".
+func Routes() (all []string) {
+	s := &server{tokens: hashTokens([]string{"any"})}
+	for _, rt := range s.routes() {
+		for _, method := range slices.Sorted(maps.Keys(rt.methods)) {
+			all = append(all, method+" "+rt.path)
+		}
 	}
-	r.NotFoundHandler = s.route("", nil)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		req = withoutTrailingSlash(req)
-		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
-		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
-		found.Handler.ServeHTTP(w, req)
-	})
+	return all
+}
+
+// sessionRoutes are those whose cart is the browser's. A fixed path comes before one with a variable in its place.
+func (s *server) sessionRoutes() []route {
+	return []route{
+		{"/cart", methods{"GET": s.session(s.readCart), "POST": s.session(s.addItems), "PUT": s.session(s.setQuantity), "DELETE": s.session(s.clearItems)}},
+		{"/cart/add", methods{"POST": s.session(s.addItems)}},
+		{"/cart/voucher", methods{"PUT": s.session(s.putVoucher)}},
+		{"/cart/delivery", methods{"POST": s.session(s.addDelivery)}},
+		{"/cart/user", methods{"PUT": s.session(s.setUser)}},
+		{"/cart/subscription-details", methods{"PUT": s.session(s.setSubscription)}},
+		{"/cart/checkout", methods{"POST": s.session(s.startCheckout), "DELETE": s.session(s.abortCheckout)}},
+		{"/cart/{id}", methods{"GET": s.readCart, "DELETE": s.session(s.removeItem)}}, // a cart's id to read, a line's to remove
+		{"/cart/voucher/{id}", methods{"DELETE": s.session(s.removeVoucher)}},
+		{"/cart/delivery/{id}", methods{"DELETE": s.session(s.removeDelivery)}},
+		{"/cart/delivery/{id}/pickupPoint", methods{"PUT": s.session(s.setPickupPoint)}},
+		{"/cart/item/{id}/marking", methods{"PUT": s.session(s.setMarking), "DELETE": s.session(s.removeMarking)}},
+	}
 }
 
 // listCarts returns the handler of the list of carts, which only the backend gets to see, if there is one.
