@@ -22,16 +22,16 @@ func (s *server) session(h handler) handler {
 		if err := s.crossOrigin.Check(r); err != nil { // GET passes
 			return fault("cross_site", "a page of another origin may not change the cart; an origin of the shop's own is named by --cors-origin")
 		}
-		x := exchangeOf(r)
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
 		id, known := cookieCart(r)
 		if !known {
 			id = freshCart()
-			if r.Header.Get("Sec-Fetch-Site") != "cross-site" { // a browser that took it would forget its own
+			if !read || r.Header.Get("Sec-Fetch-Site") != "cross-site" { // it did not send its own, and might forget that for this
 				s.setCookie(w, r, id)
 			}
 		}
-		x.session = id
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		exchangeOf(r).session = id
+		if read {
 			return h(w, r)
 		}
 		b, err := readBody(r) // once for both attempts
