@@ -354,8 +354,8 @@ var lines = []line{
 	{
 		promise: "the repeat of a change that the old cart took starts no new one",
 		file:    apiPkg + "/session.go",
-		old:     "return !p.replayed",
-		new:     "return true",
+		old:     "took || err != nil {",
+		new:     "took && false || err != nil {",
 		pkg:     apiPkg, run: "TestRepeatOfAChangeOfTheOldCartStartsNoNewOne",
 	},
 	{
