@@ -1,7 +1,6 @@
 package api
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,32 +15,13 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // methods are the handlers of one path, by method.
 type methods map[string]handler
 
-// router returns all routes of the public port. What api.md names and is not here yet answers 404.
-func (s *server) router() http.Handler {
-	r := mux.NewRouter()
-	for _, rt := range s.routes() {
-		// A pattern of our own, and not mux's, which is a regular expression.
-		p := parsePattern(rt.path)
-		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
-			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
-		}).Handler(s.route(rt.path, rt.methods))
-	}
-	r.NotFoundHandler = s.route("", nil)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		req = withoutTrailingSlash(req)
-		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
-		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
-		found.Handler.ServeHTTP(w, req)
-	})
-}
-
-// route is a path with its handlers.
+// route is a path, as the contract writes it, with its methods.
 type route struct {
 	path    string
 	methods methods
 }
 
-// routes returns all routes in the order in which they are tried.
+// routes returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) routes() []route {
 	routes := []route{ // what storefronts call most comes first: mux tries one after the other
 		{"/v1/carts/{id}/items", methods{"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems}},
@@ -69,33 +49,23 @@ func (s *server) routes() []route {
 	return routes
 }
 
-// Routes returns what the public port of a server with a backend answers to, like "GET /v1/carts/{id}".
-func Routes() (all []string) {
-	s := &server{tokens: hashTokens([]string{"any"})}
+// router returns the handler of all routes.
+func (s *server) router() http.Handler {
+	r := mux.NewRouter()
 	for _, rt := range s.routes() {
-		for _, method := range slices.Sorted(maps.Keys(rt.methods)) {
-			all = append(all, method+" "+rt.path)
-		}
+		// A pattern of our own, and not mux's, which is a regular expression.
+		p := parsePattern(rt.path)
+		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
+			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
+		}).Handler(s.handle(rt.path, rt.methods))
 	}
-	return all
-}
-
-// sessionRoutes are those whose cart is the browser's. A fixed path comes before one with a variable in its place.
-func (s *server) sessionRoutes() []route {
-	return []route{
-		{"/cart", methods{"GET": s.session(s.readCart), "POST": s.session(s.addItems), "PUT": s.session(s.setQuantity), "DELETE": s.session(s.clearItems)}},
-		{"/cart/add", methods{"POST": s.session(s.addItems)}},
-		{"/cart/voucher", methods{"PUT": s.session(s.putVoucher)}},
-		{"/cart/delivery", methods{"POST": s.session(s.addDelivery)}},
-		{"/cart/user", methods{"PUT": s.session(s.setUser)}},
-		{"/cart/subscription-details", methods{"PUT": s.session(s.setSubscription)}},
-		{"/cart/checkout", methods{"POST": s.session(s.startCheckout), "DELETE": s.session(s.abortCheckout)}},
-		{"/cart/{id}", methods{"GET": s.readCart, "DELETE": s.session(s.removeItem)}}, // a cart's id to read, a line's to remove
-		{"/cart/voucher/{id}", methods{"DELETE": s.session(s.removeVoucher)}},
-		{"/cart/delivery/{id}", methods{"DELETE": s.session(s.removeDelivery)}},
-		{"/cart/delivery/{id}/pickupPoint", methods{"PUT": s.session(s.setPickupPoint)}},
-		{"/cart/item/{id}/marking", methods{"PUT": s.session(s.setMarking), "DELETE": s.session(s.removeMarking)}},
-	}
+	r.NotFoundHandler = s.handle("", nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		req = withoutTrailingSlash(req)
+		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
+		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
+		found.Handler.ServeHTTP(w, req)
+	})
 }
 
 // listCarts returns the handler of the list of carts, which only the backend gets to see, if there is one.
@@ -109,8 +79,8 @@ func (s *server) listCarts() handler {
 // notHere answers for a method that api.md has at a path and this server does not.
 func notHere(http.ResponseWriter, *http.Request) error { return errNotFound }
 
-// route handles the requests of one path, "" for those that have none.
-func (s *server) route(path string, m methods) http.Handler {
+// handle handles the requests of one path, "" for those that have none.
+func (s *server) handle(path string, m methods) http.Handler {
 	allowed := []string{"OPTIONS"}
 	for name := range m {
 		allowed = append(allowed, name)
