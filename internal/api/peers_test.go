@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -260,6 +261,8 @@ func TestPeer12NoCartIsKnownByAReadableNumber(t *testing.T) {
 	}
 }
 
+var variable = regexp.MustCompile(`\{[a-z]+\}`) // of a path
+
 func TestPeer13NoGetMutates(t *testing.T) {
 	s := openShop(t, nil)
 	b := &browser{shop: s}
@@ -269,10 +272,7 @@ func TestPeer13NoGetMutates(t *testing.T) {
 	for _, route := range api.Routes() { // also those that have no GET
 		_, path, _ := strings.Cut(route, " ")
 		for _, id := range []string{b.cart, nobody.cart, "1"} {
-			path := strings.NewReplacer("{id}", id, "{item}", "1", "{d}", "1", "{v}", "1").Replace(path)
-			if strings.Contains(path, "{") {
-				t.Errorf("%s: a variable that this test does not know", route)
-			}
+			path := variable.ReplaceAllString(strings.ReplaceAll(path, "{id}", id), "1")
 			for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 				for _, who := range []*browser{b, nobody} {
 					who.send(method, path+"?sku=85123A&quantity=1&from=x", `{"sku":"85123A","quantity":1}`, asBackend...)
