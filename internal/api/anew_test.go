@@ -34,6 +34,9 @@ func TestTheNextChangeAfterTheEndStartsANewCart(t *testing.T) {
 				t.Error("a read starts a new cart")
 			}
 			a := b.want(b.ask("POST", "/cart", `{"sku":"71053","quantity":1}`, "Idempotency-Key", "second"), 200, "")
+			if old, now := b.send("GET", "/cart/"+old, ""), b.send("GET", "/cart", ""); now.header.Get("Vary") != "Cookie" || old.header.Get("Vary") != "" {
+				t.Errorf("the cart varies with %q: a browser's cache would take one cart's version 2 for the other's", now.header.Get("Vary"))
+			}
 			if b.cart == old || a.field("result.id") != b.cart || a.field("result.version") != "2" || a.field("result.items.0.sku") != "71053" || a.field("result.items.1") != "" {
 				t.Errorf("after %s the cart is %s", old, a.body)
 			}

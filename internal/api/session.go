@@ -37,6 +37,7 @@ func (s *server) session(h handler) handler {
 				s.setCookie(w, r, id)
 			}
 		}
+		w.Header().Add("Vary", "Cookie") // versions of two carts have the same entity tags
 		x := &exchangeOf(r).session
 		x.cart = id
 		if read {
