@@ -10,6 +10,8 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"cartd/internal/api"
 )
 
 // serveCmd is `cartd serve`. Flags are read here alone; the packages get values.
@@ -19,10 +21,12 @@ type serveCmd struct {
 	Data      string `default:"./data" type:"path" help:"Directory of the event log."`
 	Store     string `default:"file" enum:"file" help:"Event store: file."`
 
-	Catalog    string `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
-	Deliveries string `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
-	Vouchers   string `default:"demo" help:"Vouchers: a JSON file, an http(s) URL with {code} or of the whole list, or demo."`
-	Currency   string `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
+	Catalog       string   `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
+	Deliveries    string   `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
+	Vouchers      string   `default:"demo" help:"Vouchers: a JSON file, an http(s) URL with {code} or of the whole list, or demo."`
+	Currency      string   `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
+	CORSOrigin    []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Origin, like https://shop.example, whose pages may call the API from a browser; several separated by commas or by repeating it. Under /cart their requests may carry the cookie."`
+	SecureCookies bool     `help:"Mark cookies Secure although cartd itself does not speak TLS: for a proxy before it that does."`
 
 	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
 
@@ -84,7 +88,22 @@ func (c *serveCmd) Validate() error {
 	if c.Currency != "" && !currencyForm.MatchString(c.Currency) {
 		return fmt.Errorf("--currency: %q is not three capital letters", c.Currency)
 	}
+	if _, err := origins(c.CORSOrigin); err != nil {
+		return fmt.Errorf("--cors-origin: %w", err)
+	}
 	return nil
+}
+
+// origins reads the values of --cors-origin.
+func origins(values []string) (all []api.Origin, err error) {
+	for _, v := range values {
+		o, err := api.ParseOrigin(v)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
 }
 
 var currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)

@@ -12,6 +12,8 @@ import (
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
 type exchange struct {
+	session session // of a request of the session API
+
 	connection context.Context // for its values alone
 	due        *deadline
 	id         string   // request id, in logs and in the answer's X-Request-Id
