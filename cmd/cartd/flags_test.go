@@ -111,6 +111,11 @@ func TestFlagsThatMakeNoSenseGiveOneClearLine(t *testing.T) {
 		{args: []string{"--data=" + absolute(t, "main.go")}, want: "is no directory"},
 		{args: []string{"--listen=" + taken.Addr().String()}, want: "address already in use"},
 		{args: []string{"--listen=127.0.0.1:0", "--ops-listen=" + taken.Addr().String()}, want: "listen for operations: "},
+		{args: []string{"--auth=basic"}, want: "--auth"},
+		{args: []string{"--auth=jwt"}, want: "--auth=jwt: --jwks is needed"},
+		{args: []string{"--jwks=jwks.json"}, want: "mean nothing without --auth=jwt"},
+		{args: []string{"--auth=jwt", "--jwks=/nowhere/jwks.json"}, want: "--jwks: read the key set: "},
+		{args: []string{"--auth=jwt", "--jwks=ftp://login.example/jwks"}, want: "no http(s) URL"},
 		{args: []string{"load"}, want: "--csv"},
 	} {
 		var env []string

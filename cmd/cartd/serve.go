@@ -26,6 +26,11 @@ type serveCmd struct {
 
 	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
 
+	Auth        string   `default:"none" enum:"none,jwt" help:"jwt: shoppers who log in send a JSON Web Token, and a cart bound to a user is there for this user alone. none: who has a cart's id has the cart."`
+	JWKS        string   `name:"jwks" default:"" help:"Key set that tokens are checked with: a JSON file or an http(s) URL. For --auth=jwt."`
+	JWTIssuer   string   `name:"jwt-issuer" default:"" help:"Issuer (iss) that tokens must name. Empty: any."`
+	JWTAudience []string `name:"jwt-audience" help:"Audience (aud) that tokens must name; of several separated by commas one. Empty: any."`
+
 	TaxRounding string        `default:"half-even" enum:"half-even,half-up,half-down" help:"What becomes of half a minor unit of VAT: half-even, half-up or half-down. For carts that get their first line from now on."`
 	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
 	CheckoutTTL time.Duration `name:"checkout-ttl" default:"30m" help:"How long a cart stays frozen without an order."`
@@ -77,6 +82,12 @@ func (c *serveCmd) Validate() error {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
+	}
+	switch {
+	case c.Auth == "jwt" && c.JWKS == "":
+		return errors.New("--auth=jwt: --jwks is needed, the key set that tokens are checked with")
+	case c.Auth == "none" && (c.JWKS != "" || c.JWTIssuer != "" || len(c.JWTAudience) > 0): // else they would seem to be checked
+		return errors.New("--jwks, --jwt-issuer, --jwt-audience: mean nothing without --auth=jwt")
 	}
 	if c.FeedRetention < 0 {
 		return fmt.Errorf("--feed-retention: %v must not be negative", c.FeedRetention)

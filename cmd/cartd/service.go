@@ -21,6 +21,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
+	"cartd/internal/identity"
 	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
@@ -33,6 +34,7 @@ type service struct {
 	products   *catalog.Products
 	deliveries *catalog.Deliveries
 	vouchers   *catalog.Vouchers
+	users      *identity.Verifier // nil: nobody logs in
 	store      *filelog.Log
 	list       *readmodel.Model
 	grains     *cluster.Single
@@ -79,6 +81,18 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.list = c.openList(svc.store, reg, logger)
 
+	var users api.Users // a nil of its own kind would be one who logs in
+	if c.Auth == "jwt" {
+		svc.users, err = identity.Open(ctx, c.JWKS, identity.Options{Issuer: c.JWTIssuer, Audience: c.JWTAudience, Logger: logger})
+		if err != nil {
+			return nil, fmt.Errorf("--jwks: %w", err)
+		}
+		if c.JWTIssuer == "" || len(c.JWTAudience) == 0 {
+			logger.Warn("without --jwt-issuer and --jwt-audience a token counts that was made for another service with the same keys")
+		}
+		users = svc.users
+	}
+
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
@@ -96,7 +110,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
-		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
+		Metrics: api.NewMetrics(reg), Logger: logger, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
 	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
@@ -204,6 +218,9 @@ func (s *service) close(ctx context.Context) error {
 		case <-ctx.Done():
 			errs = append(errs, fmt.Errorf("close the event log: %w", ctx.Err()))
 		}
+	}
+	if s.users != nil {
+		s.users.Close()
 	}
 	if s.products != nil {
 		errs = append(errs, s.products.Close())

@@ -155,8 +155,14 @@ func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, fields map
 	return s.finish(w, r, c)
 }
 
-// ask sends msg to the grain of a cart.
+// ask sends msg, a command or a query, to the grain of a cart, in the name of who has sent the request.
 func (s *server) ask(r *http.Request, id grain.CartID, msg any) (*actor.Reply, error) {
+	switch msg := msg.(type) {
+	case *actor.Command:
+		msg.Caller = exchangeOf(r).caller
+	case *actor.Query:
+		msg.Caller = exchangeOf(r).caller
+	}
 	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindCart), string(id), msg)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ type exchange struct {
 	id         string   // request id, in logs and in the answer's X-Request-Id
 	route      string   // template of the route, for metrics
 	vars       pathVars // of the route
+	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +28,9 @@ type problem struct {
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
-	etag  string // of the cart, where there is one
-	cause error  // for the log
+	etag      string // of the cart, where there is one
+	challenge string // WWW-Authenticate, if not the usual one
+	cause     error  // for the log
 }
 
 // fieldError says what is wrong with one part of a request.
@@ -172,7 +174,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="cartd"`)
+		h.Set("WWW-Authenticate", cmp.Or(p.challenge, `Bearer realm="cartd"`))
 	}
 	body, err := appendMarshal(nil, &p)
 	if err != nil { // cannot be: all parts are made here

@@ -91,7 +91,10 @@ func (s *server) route(path string, m methods) http.Handler {
 			method = http.MethodGet // net/http leaves the body out
 		}
 		h, ok := m[method]
+		err := s.admit(r)
 		switch {
+		case err != nil:
+			s.fail(w, r, err)
 		case m == nil:
 			s.fail(w, r, errNotFound)
 		case method == http.MethodOptions:

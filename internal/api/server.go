@@ -54,6 +54,9 @@ type Options struct {
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
 	Logger     *slog.Logger
+	// Users knows who logs in: a cart that is bound to a user is not there for anybody else. nil: nobody logs in, and who
+	// has a cart's id has the cart.
+	Users Users
 	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.
 	BackendTokens []string
 	// Currency of carts that are made without one; "" leaves it to the first product.

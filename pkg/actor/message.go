@@ -22,6 +22,8 @@ type Command struct {
 	Settles bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
+	// Caller is who asks, for Config.Admit to judge; "" is somebody without a name. nil: whoever asks is let in.
+	Caller *string
 }
 
 // Step is one mutation of a command.
@@ -37,6 +39,8 @@ type Query struct {
 	Key string
 	// Minimal leaves out the reply's View.
 	Minimal bool
+	// Caller is as in Command.
+	Caller *string
 }
 
 // Reply answers a Command or a Query. All it tells is on stable storage.
