@@ -111,6 +111,8 @@ func TestFlagsThatMakeNoSenseGiveOneClearLine(t *testing.T) {
 		{args: []string{"--data=" + absolute(t, "main.go")}, want: "is no directory"},
 		{args: []string{"--listen=" + taken.Addr().String()}, want: "address already in use"},
 		{args: []string{"--listen=127.0.0.1:0", "--ops-listen=" + taken.Addr().String()}, want: "listen for operations: "},
+		{args: []string{"--https-cert=cert.pem"}, want: "one does not go without the other"},
+		{args: []string{"--https-cert=/nowhere/cert.pem", "--https-key=/nowhere/key.pem"}, want: "--https-cert, --https-key: open /nowhere/cert.pem"},
 		{args: []string{"--auth=basic"}, want: "--auth"},
 		{args: []string{"--auth=jwt"}, want: "--auth=jwt: --jwks is needed"},
 		{args: []string{"--jwks=jwks.json"}, want: "mean nothing without --auth=jwt"},

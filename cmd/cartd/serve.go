@@ -16,6 +16,8 @@ import (
 type serveCmd struct {
 	Listen    string `default:"127.0.0.1:8080" help:"Address of the public API."`
 	OpsListen string `default:"127.0.0.1:8081" help:"Address of the operations port (metrics, health, pprof). Not for the internet."`
+	HTTPSCert string `name:"https-cert" default:"" type:"path" help:"Certificate of the public API, PEM, with its chain; followed when it changes. Empty: plain HTTP."`
+	HTTPSKey  string `name:"https-key" default:"" type:"path" help:"Key of --https-cert, PEM."`
 	Data      string `default:"./data" type:"path" help:"Directory of the event log."`
 	Store     string `default:"file" enum:"file" help:"Event store: file."`
 
@@ -83,6 +85,9 @@ func (c *serveCmd) Validate() error {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
 	}
+	if (c.HTTPSCert == "") != (c.HTTPSKey == "") {
+		return errors.New("--https-cert and --https-key: one does not go without the other")
+	}
 	switch {
 	case c.Auth == "jwt" && c.JWKS == "":
 		return errors.New("--auth=jwt: --jwks is needed, the key set that tokens are checked with")
@@ -113,6 +118,14 @@ func (c *serveCmd) logger() *slog.Logger {
 func (c *serveCmd) Run(ctx context.Context) error {
 	logger := c.logger()
 	tuneRuntime(logger)
+	var secured *certificate
+	if c.HTTPSCert != "" {
+		var err error
+		if secured, err = openCertificate(c.HTTPSCert, c.HTTPSKey, logger); err != nil {
+			return fmt.Errorf("--https-cert, --https-key: %w", err)
+		}
+		defer secured.close()
+	}
 	svc, err := c.open(ctx, logger)
 	if err != nil {
 		return err
@@ -131,14 +144,22 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	opsServer.WriteTimeout = 0 // profiles and traces take as long as they are asked to
 	failed := make(chan error, 2)
 	serve := func(s *http.Server, l net.Listener) {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		run := s.Serve
+		if s.TLSConfig != nil {
+			run = func(l net.Listener) error { return s.ServeTLS(l, "", "") } // and HTTP/2
+		}
+		if err := run(l); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
+	}
+	scheme := "http://"
+	if secured != nil {
+		scheme, api.TLSConfig = "https://", secured.config()
 	}
 	go serve(api, public) // both end with Shutdown or Close
 	go serve(opsServer, ops)
 	svc.started.Store(true)
-	logger.Info("serving", "api", "http://"+public.Addr().String(), "operations", "http://"+ops.Addr().String(),
+	logger.Info("serving", "api", scheme+public.Addr().String(), "operations", "http://"+ops.Addr().String(),
 		"data", c.Data, "version", versionString())
 
 	select {
