@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"sync/atomic"
 
@@ -111,7 +112,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
-		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
+		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, MaxDepth: c.MaxDepth, MaxRequests: c.MaxRequests,
+		RateLimit: c.RateLimit, TrustedProxies: prefixes(c.TrustedProxies), Timeout: c.RequestTimeout,
 	})
 	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
 		_, err := svc.store.Backup(ctx, w)
@@ -137,6 +139,13 @@ func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
 			onStep(step, e)
 		}
 	}
+}
+
+func prefixes(flags []prefixFlag) (list []netip.Prefix) {
+	for _, f := range flags {
+		list = append(list, netip.Prefix(f))
+	}
+	return list
 }
 
 // rounding leaves out what is the default, also in events.

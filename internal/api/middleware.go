@@ -19,6 +19,12 @@ type exchange struct {
 	vars       pathVars // of the route
 	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
+
+	server   *server
+	entered  time.Time     // when it took a place among those that are worked on; zero: not yet
+	left     bool          // it has given that back
+	buffered int64         // bytes of its body that server.buffered counts
+	worked   time.Duration // how long it had it
 }
 
 type exchangeKey struct{}
@@ -33,8 +39,9 @@ func (s *server) observe(next http.Handler) http.Handler {
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
 			connection: context.WithoutCancel(r.Context()), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w},
+			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w},
 		}
+		x.answer.of = x
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
 		}
@@ -48,10 +55,15 @@ func (s *server) observe(next http.Handler) http.Handler {
 					s.fail(&x.answer, r, fault("internal", "something went wrong; the log knows more under this request's id"))
 				}
 			}
+			x.leave() // if there was no answer
+			s.buffered.Add(-x.buffered)
 			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
 			s.Metrics.observe(x.route, r.Method, status, took)
-			if s.Logger.Enabled(x, slog.LevelDebug) {
+			switch {
+			case x.worked >= slowRequest:
+				s.Logger.Warn("slow request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "worked", x.worked, "took", took)
+			case s.Logger.Enabled(x, slog.LevelDebug):
 				s.Logger.Debug("request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "took", took)
 			}
 		}()
@@ -92,11 +104,13 @@ func plainToken(s string, limit int) bool {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	of     *exchange
 }
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+		w.of.leave()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -104,6 +118,7 @@ func (w *recorder) WriteHeader(status int) {
 func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+		w.of.leave()
 	}
 	return w.ResponseWriter.Write(b)
 }

@@ -28,9 +28,10 @@ type problem struct {
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
-	etag      string // of the cart, where there is one
-	challenge string // WWW-Authenticate, if not the usual one
-	cause     error  // for the log
+	etag       string // of the cart, where there is one
+	challenge  string // WWW-Authenticate, if not the usual one
+	retryAfter string // in seconds, if not the usual one
+	cause      error  // for the log
 }
 
 // fieldError says what is wrong with one part of a request.
@@ -171,8 +172,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("ETag", p.etag)
 	}
 	switch p.Status {
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", cmp.Or(p.retryAfter, "1"))
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", cmp.Or(p.challenge, `Bearer realm="cartd"`))
 	}

@@ -104,7 +104,13 @@ func (s *server) route(path string, m methods) http.Handler {
 			w.Header().Set("Allow", allow)
 			s.fail(w, r, fault("method_not_allowed", "%.20s is not possible here; allowed: %s", r.Method, allow))
 		default:
-			if err := h(w, r); err != nil {
+			if method == http.MethodGet || r.ContentLength == 0 { // else readBody does
+				err = exchangeOf(r).enter()
+			}
+			if err == nil {
+				err = h(w, r)
+			}
+			if err != nil {
 				s.fail(w, r, err)
 			}
 		}
