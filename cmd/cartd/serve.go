@@ -64,6 +64,8 @@ type serveCmd struct {
 	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
 	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
 
+	Otel bool `help:"Send traces (OpenTelemetry), where the standard OTEL_… variables say. They turn it on by themselves, too: OTEL_TRACES_EXPORTER or OTEL_EXPORTER_OTLP_ENDPOINT."`
+
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
 }

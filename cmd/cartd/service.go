@@ -43,6 +43,8 @@ type service struct {
 	api        http.Handler
 	operations http.Handler
 
+	endTraces func(context.Context) error // nil: there are none
+
 	started, draining atomic.Bool
 }
 
@@ -82,6 +84,10 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.list = c.openList(svc.store, reg, logger)
 
+	tracer, err := svc.openTraces(ctx, c.Otel, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the export of traces: %w", err)
+	}
 	var users api.Users // a nil of its own kind would be one who logs in
 	if c.Auth == "jwt" {
 		svc.users, err = identity.Open(ctx, c.JWKS, identity.Options{Issuer: c.JWTIssuer, Audience: c.JWTAudience, Logger: logger})
@@ -111,7 +117,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
-		Metrics: api.NewMetrics(reg), Logger: logger, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
+		Metrics: api.NewMetrics(reg), Logger: logger, Tracer: tracer, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, MaxDepth: c.MaxDepth, MaxRequests: c.MaxRequests,
 		RateLimit: c.RateLimit, TrustedProxies: prefixes(c.TrustedProxies), Timeout: c.RequestTimeout,
 	})
@@ -239,6 +245,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.vouchers != nil {
 		errs = append(errs, s.vouchers.Close())
+	}
+	if s.endTraces != nil {
+		errs = append(errs, s.endTraces(ctx))
 	}
 	return errors.Join(errs...)
 }

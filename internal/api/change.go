@@ -163,7 +163,9 @@ func (s *server) ask(r *http.Request, id grain.CartID, msg any) (*actor.Reply, e
 	case *actor.Query:
 		msg.Caller = exchangeOf(r).caller
 	}
-	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindCart), string(id), msg)
+	ctx, end := s.traceAsk(r.Context(), string(eventlog.KindCart), msg)
+	answer, err := s.Carts.Ask(ctx, string(eventlog.KindCart), string(id), msg)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
@@ -46,25 +48,33 @@ func (s *server) observe(next http.Handler) http.Handler {
 			x.id = newRequestID()
 		}
 		w.Header()["X-Request-Id"] = []string{x.id}
-		r = r.WithContext(x)
+		var ctx context.Context = x
+		var span trace.Span
+		if s.Tracer != nil {
+			ctx, span = s.startSpan(r, x)
+		}
+		r = r.WithContext(ctx)
 		s.Metrics.inFlight.Inc()
 		defer func() {
 			if v := recover(); v != nil {
-				s.Logger.Error("handler panicked", "request", x.id, "panic", v, "stack", string(debug.Stack()))
+				s.Logger.Error("handler panicked", "request", x.id, traceID(r), "panic", v, "stack", string(debug.Stack()))
 				if x.answer.status == 0 {
 					s.fail(&x.answer, r, fault("internal", "something went wrong; the log knows more under this request's id"))
 				}
 			}
 			x.leave() // if there was no answer
 			s.buffered.Add(-x.buffered)
+			if span != nil {
+				endSpan(span, x, r.Method, x.answer.code())
+			}
 			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
 			s.Metrics.observe(x.route, r.Method, status, took)
 			switch {
 			case x.worked >= slowRequest:
-				s.Logger.Warn("slow request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "worked", x.worked, "took", took)
+				s.Logger.Warn("slow request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "worked", x.worked, "took", took)
 			case s.Logger.Enabled(x, slog.LevelDebug):
-				s.Logger.Debug("request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "took", took)
+				s.Logger.Debug("request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "took", took)
 			}
 		}()
 		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBodyBytes)

@@ -25,6 +25,8 @@ type problem struct {
 	Code     string       `json:"code"`
 	Errors   []fieldError `json:"errors,omitempty"`
 
+	RequestID string `json:"requestId"` // as in X-Request-Id and the log
+
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
@@ -159,13 +161,13 @@ func cartNotFound() *problem { return fault("cart_not_found", "there is no such 
 // fail writes err as the answer.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := *problemOf(err) // a copy: some are shared
-	p.Instance = r.URL.EscapedPath()
+	p.Instance, p.RequestID = r.URL.EscapedPath(), exchangeOf(r).id
 	if p.Status >= 500 {
 		level := slog.LevelWarn
 		if p.Status == http.StatusServiceUnavailable {
 			level = slog.LevelDebug // while the disk is low each change is refused: the event log says why, once
 		}
-		s.Logger.Log(r.Context(), level, "request failed", "request", exchangeOf(r).id, "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+		s.Logger.Log(r.Context(), level, "request failed", "request", p.RequestID, traceID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
 	}
 	h := w.Header()
 	if p.etag != "" {

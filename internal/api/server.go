@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"cartd/internal/catalog"
 	"cartd/internal/courier"
 	"cartd/internal/eventlog"
@@ -56,6 +58,8 @@ type Options struct {
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
 	Logger     *slog.Logger
+	// Tracer makes spans of requests. nil: nobody looks at them.
+	Tracer trace.Tracer
 	// Users knows who logs in: a cart that is bound to a user is not there for anybody else. nil: nobody logs in, and who
 	// has a cart's id has the cart.
 	Users Users

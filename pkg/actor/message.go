@@ -24,6 +24,10 @@ type Command struct {
 	Deadline time.Time
 	// Caller is who asks, for Config.Admit to judge; "" is somebody without a name. nil: whoever asks is let in.
 	Caller *string
+	// Appending, if not nil, is called when the command's events are queued for the log. What it returns is called when
+	// they are decided, with the error if they are not certain to be on stable storage, before anybody hears of it.
+	// Neither may block.
+	Appending func() (decided func(error))
 }
 
 // Step is one mutation of a command.

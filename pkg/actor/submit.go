@@ -80,7 +80,14 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	if g.cfg.Changed != nil {
 		committed = g.cfg.Changed(g.id, g.state, g.info)
 	}
+	var decided func(error)
+	if cmd.Appending != nil {
+		decided = cmd.Appending()
+	}
 	g.claim.Append(want, batch, func(err error) {
+		if decided != nil {
+			decided(err)
+		}
 		if err == nil && committed != nil {
 			committed()
 		}
