@@ -63,7 +63,9 @@ func (s *server) observe(next http.Handler) http.Handler {
 				}
 			}
 			x.leave() // if there was no answer
-			s.buffered.Add(-x.buffered)
+			if x.buffered > 0 {
+				s.buffered.Add(-x.buffered)
+			}
 			if span != nil {
 				endSpan(span, x, r.Method, x.answer.code())
 			}
