@@ -22,7 +22,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
+.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash flood fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ prove: ## Take each line out that a promise rests on, one at a time, and see a t
 
 crash: ## Kill a server 20 times in a row under 64 writers, and compare with what was answered; KILLS=100
 	CARTD_TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 20m -run '^TestSixtyFourWritersSurviveKills$$' ./cmd/cartd
+
+flood: ## A healthy client among 5,000 idle and 500 slow connections; 100,000 reads of carts that are not there
+	CARTD_TEST_FLOOD=long go test -count=1 -v -timeout 20m -run '^(TestOthersThatMisbehaveDoNotSlowAHealthyClient|TestReadsOfCartsThatAreNotThereLeaveNothing)$$' ./cmd/cartd
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \

@@ -168,9 +168,17 @@ func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, fields map
 	return s.finish(w, r, c)
 }
 
-// ask sends msg to the grain of a cart.
+// ask sends msg, a command or a query, to the grain of a cart, in the name of who has sent the request.
 func (s *server) ask(r *http.Request, id grain.CartID, msg any) (*actor.Reply, error) {
-	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindCart), string(id), msg)
+	switch msg := msg.(type) {
+	case *actor.Command:
+		msg.Caller = exchangeOf(r).caller
+	case *actor.Query:
+		msg.Caller = exchangeOf(r).caller
+	}
+	ctx, end := s.traceAsk(r.Context(), string(eventlog.KindCart), msg)
+	answer, err := s.Carts.Ask(ctx, string(eventlog.KindCart), string(id), msg)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

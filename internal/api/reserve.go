@@ -152,7 +152,9 @@ func (s *server) reserveUse(r *http.Request, v grain.Limited, cart, reservation,
 
 // askVoucher asks a voucher. Until its cart is asked, nothing has been changed that anybody could see.
 func (s *server) askVoucher(r *http.Request, code string, msg any) (*actor.Reply, error) {
-	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindVoucher), grain.VoucherStream(code), msg)
+	ctx, end := s.traceAsk(r.Context(), string(eventlog.KindVoucher), msg)
+	answer, err := s.Carts.Ask(ctx, string(eventlog.KindVoucher), grain.VoucherStream(code), msg)
+	end(err)
 	if err != nil {
 		return nil, fmt.Errorf("ask voucher %q: %w: %w", code, errTooLate, err)
 	}

@@ -99,7 +99,10 @@ func (s *server) handle(path string, m methods) http.Handler {
 			method = http.MethodGet // net/http leaves the body out
 		}
 		h, ok := m[method]
+		err := s.admit(r)
 		switch {
+		case err != nil:
+			s.fail(w, r, err)
 		case m == nil:
 			s.fail(w, r, errNotFound)
 		case method == http.MethodOptions:
@@ -109,7 +112,13 @@ func (s *server) handle(path string, m methods) http.Handler {
 			w.Header().Set("Allow", allow)
 			s.fail(w, r, fault("method_not_allowed", "%.20s is not possible here; allowed: %s", r.Method, allow))
 		default:
-			if err := h(w, r); err != nil {
+			if method == http.MethodGet || r.ContentLength == 0 { // else readBody does
+				err = exchangeOf(r).enter()
+			}
+			if err == nil {
+				err = h(w, r)
+			}
+			if err != nil {
 				s.fail(w, r, err)
 			}
 		}

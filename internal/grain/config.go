@@ -47,6 +47,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Log:       Log(store, eventlog.KindCart),
 		View:      AppendView,
 		Hidden:    hidden,
+		Admit:     admit,
 		Clone:     (*Cart).Clone,
 		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},
 		Encode:    AppendPayload,
@@ -63,6 +64,14 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		cfg.Errands = errands
 	}
 	return cfg
+}
+
+// admit keeps a cart that is bound to a user from everybody else: to them it is not there, and neither that it once was.
+func admit(c *Cart, caller string) *actor.Refusal {
+	if c.UserID() != "" && c.UserID() != caller {
+		return actor.Refuse(actor.CodeNotFound, "there is no such cart")
+	}
+	return nil
 }
 
 // hidden says why a cart is not shown any more.

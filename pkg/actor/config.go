@@ -27,6 +27,9 @@ type Config[S any] struct {
 	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
 	Hidden func(s *S) *Refusal
+	// Admit says why caller must not see or change s, nil if it may. It is asked of every command and query that has a
+	// Caller before anything else is: the reply has this refusal and no version. Default: everybody may.
+	Admit func(s *S, caller string) *Refusal
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
@@ -99,6 +102,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }
+	}
+	if c.Admit == nil {
+		c.Admit = func(*S, string) *Refusal { return nil }
 	}
 	if c.Encode == nil {
 		c.Encode = encodeJSON

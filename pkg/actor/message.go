@@ -26,6 +26,12 @@ type Command struct {
 	Settles bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
+	// Caller is who asks, for Config.Admit to judge; "" is somebody without a name. nil: whoever asks is let in.
+	Caller *string
+	// Appending, if not nil, is called when the command's events are queued for the log. What it returns is called when
+	// they are decided, with the error if they are not certain to be on stable storage, before anybody hears of it.
+	// Neither may block.
+	Appending func() (decided func(error))
 }
 
 // Step is one mutation of a command.
@@ -41,6 +47,8 @@ type Query struct {
 	Key string
 	// Minimal leaves out the reply's View.
 	Minimal bool
+	// Caller is as in Command.
+	Caller *string
 }
 
 // Reply answers a Command or a Query. All it tells is on stable storage.

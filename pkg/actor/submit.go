@@ -10,6 +10,9 @@ import (
 
 // answer tells the state as it is now.
 func (g *grain[S]) answer(q *Query) *Reply {
+	if refusal := g.admit(q.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
 	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
 	if q.Key != "" {
 		_, reply.Replayed = g.keys.find(q.Key)
@@ -18,6 +21,14 @@ func (g *grain[S]) answer(q *Query) *Reply {
 		reply.View = g.view()
 	}
 	return reply
+}
+
+// admit says why the caller is not let in.
+func (g *grain[S]) admit(caller *string) *Refusal {
+	if caller == nil {
+		return nil
+	}
+	return g.cfg.Admit(g.state, *caller)
 }
 
 // view renders the state. While a commit is on its way all who ask wait for it with the same bytes.
@@ -67,7 +78,14 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	if g.cfg.Changed != nil {
 		committed = g.cfg.Changed(g.id, g.state, g.info)
 	}
+	var decided func(error)
+	if cmd.Appending != nil {
+		decided = cmd.Appending()
+	}
 	g.claim.Append(want, batch, func(err error) {
+		if decided != nil {
+			decided(err)
+		}
 		if err == nil && committed != nil {
 			committed()
 		}
@@ -90,6 +108,9 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 
 // check answers a command that must not be applied; nil if it may.
 func (g *grain[S]) check(cmd *Command) *Reply {
+	if refusal := g.admit(cmd.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
 	if cmd.Key != "" {
 		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
