@@ -301,7 +301,7 @@ var lines = []line{
 		file:    actorPkg + "/grain.go",
 		old:     "g.send(g.errands()) // an activation before",
 		new:     "// an activation before",
-		pkg:     actorPkg, run: "TestErrandsAreHandedOverAgainByTheNextActivationAndTheNextRepeat",
+		pkg:     actorPkg, run: "TestErrandsAreHandedOverAgainByTheNextActivation",
 	},
 	{
 		promise: "a cart that is being merged takes nothing",
