@@ -75,6 +75,8 @@ func statusOf(code string) int {
 		return http.StatusBadRequest
 	case "unauthorized":
 		return http.StatusUnauthorized
+	case "cross_site":
+		return http.StatusForbidden
 	case "not_found", "cart_not_found", "item_not_found", "delivery_not_found", "voucher_not_found", "branch_not_found":
 		return http.StatusNotFound
 	case "method_not_allowed":
