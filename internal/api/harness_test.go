@@ -79,7 +79,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	if change != nil {
 		change(&opts)
 	}
-	server := httptest.NewServer(api.New(opts))
+	server := httptest.NewServer(conforming(t, api.New(opts)))
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
