@@ -330,6 +330,14 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 	return err
 }
 
+// refuse answers with err, which was found before the grain was asked, unless c is a repeat: that is answered as one.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, c *change, err error) error {
+	if err := s.unlessApplied(r, c, err); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
 // seen is what a handler has to know of a cart.
 type seen struct {
 	Status        string    `json:"status"`

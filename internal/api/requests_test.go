@@ -182,6 +182,34 @@ func TestErrorsNameTheFieldOfTheRequest(t *testing.T) {
 	}
 }
 
+// A key that is known makes no bad request good: what is found before the cart is asked must not end in an empty answer.
+func TestKeyOfAnotherRequestIsToldForBadRequestsToo(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.newCart()
+	key := append([]string{"Idempotency-Key", "k"}, asBackend...)
+	s.want(s.request("POST", cart+"/items", addLantern, key...), 200, "")
+	for _, r := range []struct{ path, body string }{
+		{"/items", `{"items":[]}`},
+		{"/items", `{"sku":"no-such-thing","quantity":1}`},
+		{"/items", `{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`},
+		{"/deliveries", `{"items":[1]}`},
+		{"/deliveries", `{"provider":"postnord"}`},
+		{"/deliveries", `{"provider":"pigeon","items":[1]}`},
+		{"/vouchers", `{"code":"NONE"}`},
+		{"/mutations", `{}`},
+		{"/mutations", `{"mutations":[{"type":"Nonsense"}]}`},
+		{"/refresh", ``},
+		{"/merge", `{"from":"nobody"}`},
+	} {
+		if a := s.request("POST", cart+r.path, r.body, key...); a.status != 422 || a.field("code") == "" {
+			t.Errorf("%s %.60s: %d %s, want 422", r.path, r.body, a.status, a.body)
+		}
+	}
+	if got := s.events(cart); got != "2" {
+		t.Errorf("%s events, want 2", got)
+	}
+}
+
 func TestBodyIsBounded(t *testing.T) {
 	s := openShop(t, func(o *api.Options) { o.MaxBodyBytes = 1000 })
 	cart := s.newCart()
