@@ -69,12 +69,14 @@ func (c *document) check(x *Exchange) error {
 		}
 		return c.answer(c.unrouted, x, http.StatusNotFound)
 	}
-	trouble := op.request(x, item.values(escaped), query)
 	err := c.answer(op.responses, x)
-	if trouble != nil && x.Status < 400 && !partlyRefused(x.Answer) {
+	if x.Status >= 400 {
+		return err // and the request may have been bad
+	}
+	if trouble := op.request(x, item.values(escaped), query); trouble != nil && !partlyRefused(x.Answer) {
 		err = errors.Join(err, fmt.Errorf("the request was not refused, though %w", trouble))
 	}
-	if op.backend && x.Status < 400 && x.Header.Get("Authorization") == "" {
+	if op.backend && x.Header.Get("Authorization") == "" {
 		err = errors.Join(err, errors.New("it was not refused, though it has no token"))
 	}
 	return err

@@ -19,7 +19,7 @@ import (
 // request returns what about the request is not as the operation wants it.
 func (op *operation) request(x *Exchange, path map[string]string, query string) error {
 	values, err := url.ParseQuery(query)
-	if err != nil {
+	if err != nil && slices.ContainsFunc(op.parameters, func(p parameter) bool { return p.In == "query" }) {
 		return err
 	}
 	for _, p := range op.parameters {
