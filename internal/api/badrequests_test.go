@@ -75,6 +75,8 @@ var badRequests = []badRequest{
 	{"an empty list", "POST", "{cart}/items", `{"items":[]}`, 422, "validation_failed", nil},
 	{"too long a list", "POST", "{cart}/items", `{"items":[` + strings.Repeat(`{},`, 1000) + `{}]}`, 422, "validation_failed", nil},
 	{"no list to replace with", "PUT", "{cart}/items", `{}`, 422, "validation_failed", nil},
+	{"a quantity of no line", "PUT", "/cart", `{"quantity":1}`, 422, "validation_failed", nil},
+	{"a line of no cart", "DELETE", "/cart/1", ``, 404, "item_not_found", nil},
 	{"a change of nothing", "PATCH", "{cart}/items/1", `{}`, 422, "validation_failed", nil},
 	{"too long a marking", "PATCH", "{cart}/items/1", `{"marking":{"text":"` + strings.Repeat("x", 257) + `"}}`, 422, "validation_failed", nil},
 	{"a delivery by nobody", "POST", "{cart}/deliveries", `{"items":[1]}`, 422, "validation_failed", nil},
@@ -145,6 +147,7 @@ var badRequests = []badRequest{
 	{"another's token", "POST", "{cart}/mutations", `{"mutations":[]}`, 401, "unauthorized", []string{"Authorization", "Bearer guessed"}},
 	{"a token of another scheme", "GET", "/v1/carts", ``, 401, "unauthorized", []string{"Authorization", "Basic " + token}},
 	{"an id of a shopper's choice", "POST", "/v1/carts", `{"id":"mine"}`, 401, "unauthorized", nil},
+	{"a page of another site", "POST", "/cart", addLantern, 403, "cross_site", []string{"Sec-Fetch-Site", "cross-site"}},
 	{"a cart of another user", "PUT", "{bound}/user", `{"userId":"u-18"}`, 409, "user_bound", nil},
 
 	// What a cart does not take as it is.
@@ -218,7 +221,7 @@ func TestBadRequestsHaveEveryCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	elsewhere := []string{
-		"cross_site", "rate_limited", "cart_expired", // their own tests
+		"rate_limited", "cart_expired", // their own tests
 		"branch_exists", "position_compacted", // not there yet
 		"internal", "catalog_unavailable", "unavailable", "outcome_unknown", // not the request's fault
 	}

@@ -43,6 +43,7 @@ func (s *server) routes() []route {
 		{"/docs", methods{"GET": s.readDocs}},
 		{"/docs/{file}", methods{"GET": s.readDocsFile}},
 	}
+	routes = append(routes, s.sessionRoutes()...)
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},

@@ -40,6 +40,7 @@ type parameter struct {
 	Name     string `json:"name"`
 	In       string `json:"in"`
 	Required bool   `json:"required"`
+	Empty    bool   `json:"allowEmptyValue"` // is as good as none
 	schema   *jsonschema.Schema
 	list     bool
 	integer  bool

@@ -2,9 +2,11 @@ package conform
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -63,7 +65,7 @@ func (p *parameter) check(given []string) error {
 		return errors.New("it is there more than once")
 	case len(given) == 0 && p.Required:
 		return errors.New("it is missing")
-	case len(given) == 0:
+	case len(given) == 0, given[0] == "" && p.Empty:
 		return nil
 	case p.integer:
 		if _, err := strconv.ParseInt(given[0], 10, 64); err != nil {
@@ -191,7 +193,13 @@ func (r *response) checkBody(x *Exchange) error {
 	if kind != "application/json" && kind != "application/problem+json" {
 		return nil
 	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(x.Answer))
+	var answer io.Reader = bytes.NewReader(x.Answer)
+	if x.AnswerHeader.Get("Content-Encoding") == "gzip" {
+		if answer, err = gzip.NewReader(answer); err != nil {
+			return err
+		}
+	}
+	v, err := jsonschema.UnmarshalJSON(answer)
 	if err != nil {
 		return err
 	}
