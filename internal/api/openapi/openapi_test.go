@@ -8,13 +8,13 @@ import (
 	"cartd/internal/api/openapi"
 )
 
-// The document is one of OpenAPI 3.1, and its examples are of their schemas.
+// The document is one of OpenAPI 3.1. That its examples are of their schemas is asked in package conform, in less time.
 func TestDocumentIsValid(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromData(openapi.JSON())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := doc.Validate(t.Context()); err != nil {
+	if err := doc.Validate(t.Context(), openapi3.DisableExamplesValidation()); err != nil {
 		t.Error(err)
 	}
 	if doc.OpenAPI != "3.1.0" || doc.Paths.Len() == 0 {
