@@ -39,6 +39,9 @@ func (s *server) routes() []route {
 		{"/v1/carts/{id}/refresh", methods{"POST": s.refresh}},
 		{"/v1/carts/{id}/user", methods{"PUT": s.setUser}},
 		{"/v1/carts/{id}/subscription-details", methods{"PUT": s.setSubscription}},
+		{"/openapi.json", methods{"GET": s.readContract}},
+		{"/docs", methods{"GET": s.readDocs}},
+		{"/docs/{file}", methods{"GET": s.readDocsFile}},
 	}
 	routes = append(routes, s.sessionRoutes()...)
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
