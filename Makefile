@@ -14,6 +14,7 @@ CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
 SPECTRAL := 6.16.3
+BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
 BUF    := go tool -modfile=tools.mod buf
@@ -23,7 +24,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check openapi lint-openapi bench bench-million bench-http prove crash flood fuzz cover clean
+.PHONY: help build run test race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +65,9 @@ openapi: ## Write bin/openapi.json, the contract that servers answer at /openapi
 lint-openapi: openapi ## Look through the contract with Spectral, if there is npm
 	@if ! command -v npx >/dev/null; then printf '\n*** THE CONTRACT WAS NOT LINTED: there is no npx here.\n\n' >&2; exit 0; fi; \
 		set -x; npx --yes @stoplight/spectral-cli@$(SPECTRAL) lint bin/openapi.json --ruleset .spectral.yaml --fail-severity hint
+
+browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
+	CARTD_TEST_BROWSER=$(BROWSER) go test -count=1 -v -run '^TestDocsShowEveryOperationInABrowser$$' ./internal/api
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)
