@@ -79,7 +79,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.list = c.openList(svc.store, reg, logger)
 
-	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
+	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity,
+		Lifetimes: grain.Lifetimes{Empty: c.ExpireEmpty, Guest: c.ExpireGuest, User: c.ExpireUser}}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
 	observer := grain.NewObserver(reg, logMetrics, logger)

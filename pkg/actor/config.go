@@ -24,9 +24,9 @@ type Config[S any] struct {
 	Log Log
 	// View appends what callers get to see of the state to dst. It must not keep or change s.
 	View func(dst []byte, s *S, info Info) []byte
-	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
+	// Hidden says why s must not be shown now, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
-	Hidden func(s *S) *Refusal
+	Hidden func(s *S, info Info, now time.Time) *Refusal
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
@@ -35,7 +35,7 @@ type Config[S any] struct {
 	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
-	Due func(s *S, m Mutation, now time.Time) Mutation
+	Due func(s *S, info Info, m Mutation, now time.Time) Mutation
 	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit. It must not change
 	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
 	Errands func(id string, s *S) []Errand
@@ -98,7 +98,7 @@ func (c Config[S]) withDefaults() Config[S] {
 		panic("actor: Config.Errands needs Config.Send")
 	}
 	if c.Hidden == nil {
-		c.Hidden = func(*S) *Refusal { return nil }
+		c.Hidden = func(*S, Info, time.Time) *Refusal { return nil }
 	}
 	if c.Encode == nil {
 		c.Encode = encodeJSON

@@ -20,6 +20,9 @@ type Command struct {
 	Minimal bool
 	// Settles lets the command pass Config.MaxEvents: it ends what an earlier one has begun.
 	Settles bool
+	// Leave lets the activation end with this command, unless something else was asked of it before: who goes through many
+	// grains that nobody uses does not fill the memory with them.
+	Leave bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
 }
@@ -37,6 +40,8 @@ type Query struct {
 	Key string
 	// Minimal leaves out the reply's View.
 	Minimal bool
+	// Leave is as in Command.
+	Leave bool
 }
 
 // Reply answers a Command or a Query. All it tells is on stable storage.

@@ -10,7 +10,7 @@ import (
 
 // answer tells the state as it is now.
 func (g *grain[S]) answer(q *Query) *Reply {
-	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
+	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
 	if q.Key != "" {
 		_, reply.Replayed = g.keys.find(q.Key)
 	}
@@ -146,7 +146,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
 	if g.cfg.Due != nil {
-		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
+		if m := g.cfg.Due(g.state, g.info, cmd.Steps[0].Mutation, now); m != nil {
 			if state == g.state {
 				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 			}
@@ -198,6 +198,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		g.events += uint64(len(batch))
 		g.tail += uint64(len(batch))
 		g.touch(now)
+		g.info.Foreign = false
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
@@ -222,7 +223,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: g.info.changed()})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
