@@ -126,6 +126,21 @@ func (l *Log) discard(path string) (int64, error) {
 	return size, errors.Join(f.Close(), l.fs.Remove(path), l.syncDir(parentDir(path)))
 }
 
+// discardAll removes those of the files that are there.
+func (l *Log) discardAll(paths []string, done *compacted) error {
+	for _, path := range paths {
+		size, err := l.discard(path)
+		if err != nil {
+			return err
+		}
+		if size > 0 {
+			done.removed++
+			done.before += size
+		}
+	}
+	return nil
+}
+
 // compacted is what compactStream has done.
 type compacted struct {
 	sealed        bool
@@ -170,21 +185,21 @@ func (l *Log) planSeal(ctx context.Context, s *stream, least int64, done *compac
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	done.before = h.bytes()
-	if h.live == nil {
+	beside := h.unforced
+	if h.live == nil && !h.archived {
 		return nil, nil
 	}
+	if h.archived {
+		return nil, l.discardAll(beside, done)
+	}
+	beside = append(beside, archivePath(s.path)) // if it is there it was not in force when a process ended
 	last, fault, err := l.lastCommit(ctx, s, h)
 	if fault != nil || err != nil {
 		done.fault = fault
 		return nil, err
 	}
-	for _, path := range h.unforced {
-		size, err := l.discard(path)
-		if err != nil {
-			return nil, err
-		}
-		done.removed++
-		done.before += size
+	if err := l.discardAll(beside, done); err != nil {
+		return nil, err
 	}
 	if h.size <= least || least > 0 && h.size < h.base/16 {
 		return nil, nil

@@ -62,7 +62,8 @@ type Log struct {
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
-	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup
+	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup, and while a stream is archived
+	archiving   sync.Mutex   // held by Archive, which Close waits for
 	snapshots   snapshots
 }
 
@@ -325,6 +326,8 @@ func (l *Log) Close() error {
 	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
+	l.archiving.Lock() // what comes later finds that the log is closed
+	l.archiving.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
 	l.tail.Close()
