@@ -210,7 +210,8 @@ func (l *Log) putArchive(s *stream, head *label) (done bool, err error) {
 }
 
 // clearBeside removes what stood beside the file of a stream that is archived: its snapshots, and its sealed parts from the
-// last one on, so that those which a crash leaves are found by their numbers.
+// last one on, so that those which the end of the process leaves are found by their numbers. If a power failure leaves others,
+// they do no harm, and Compact removes them.
 func (l *Log) clearBeside(s *stream, h *history) error {
 	paths := []string{snapshotPath(s.path), oldSnapshotPath(s.path)}
 	if h.archived {
