@@ -22,6 +22,7 @@ import (
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
 	"cartd/internal/readmodel"
+	"cartd/internal/sweep"
 	"cartd/pkg/actor"
 )
 
@@ -37,6 +38,7 @@ type service struct {
 	list       *readmodel.Model
 	grains     *cluster.Single
 	courier    *courier.Courier
+	sweeper    *sweep.Sweeper // nil: nothing is swept
 	api        http.Handler
 	operations http.Handler
 
@@ -93,6 +95,11 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 			MaxEvents: c.MaxEvents, Changed: svc.list.Note, Send: svc.courier.Sender(string(eventlog.KindCart)),
 		}))
 	})
+
+	if c.SweepEvery > 0 {
+		svc.sweeper = sweep.Start(sweep.Options{Carts: svc.grains, Rows: svc.list, Logs: svc.store, Lifetimes: limits.Lifetimes, Every: c.SweepEvery,
+			TryFor: c.RequestTimeout, Metrics: sweep.NewMetrics(reg), Logger: logger})
+	}
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
@@ -187,6 +194,9 @@ func (s *service) ready() error {
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
+	if s.sweeper != nil {
+		s.sweeper.Close() // first: what it asks for goes through all the others
+	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations
 	}

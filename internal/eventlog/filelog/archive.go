@@ -88,10 +88,12 @@ func (l *Log) checkpointAll() error {
 }
 
 func (l *Log) archive(ctx context.Context, id eventlog.StreamID, last string) (done bool, err error) {
-	if !l.sealing.TryLock() { // a backup reads the files, or a part of some stream is being sealed
+	if !l.sealing.TryRLock() { // a backup reads the files
 		return false, nil
 	}
-	defer l.sealing.Unlock()
+	defer l.sealing.RUnlock()
+	l.parts.Lock()
+	defer l.parts.Unlock()
 	s := l.acquire(id)
 	defer l.release(s)
 	if err := l.recover(ctx, s); err != nil {

@@ -62,7 +62,8 @@ type Log struct {
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
-	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup, and while a stream is archived
+	sealing     sync.RWMutex // shared by those that seal or archive, who do not wait for it; held by a backup
+	parts       sync.Mutex   // held while a server seals a part, or archives a stream
 	archiving   sync.Mutex   // held by Archive, which Close waits for
 	snapshots   snapshots
 }
