@@ -17,7 +17,10 @@ const (
 	grainPkg   = "internal/grain"
 )
 
-const crash = "TestCrashAtAnyCallLosesNothingAcknowledged"
+const (
+	crash        = "TestCrashAtAnyCallLosesNothingAcknowledged"
+	archiveCrash = "TestCrashAtAnyCallOfArchivingLosesNothing"
+)
 
 // lines is the list. Most new texts keep the statement and take away what it decides, so that they compile.
 var lines = []line{
@@ -342,5 +345,61 @@ var lines = []line{
 		old:     "return c.frozen()\n}\n\n// settlementErrand",
 		new:     "return actor.NoChange\n}\n\n// settlementErrand",
 		pkg:     grainPkg, run: "TestCheckoutNeedsWhatItsVouchersKeep",
+	},
+	{
+		promise: "an archive has its name on stable storage before the stream's file goes",
+		file:    filelogPkg + "/archive.go",
+		old:     "err = l.syncDir(parentDir(path))",
+		new:     "err = nil",
+		pkg:     filelogPkg, run: archiveCrash,
+	},
+	{
+		promise: "the stream's file is gone for good before the sealed parts in front of it go",
+		file:    filelogPkg + "/archive.go",
+		old:     "err = l.syncDir(s.dir)",
+		new:     "err = nil",
+		pkg:     filelogPkg, run: archiveCrash,
+	},
+	{
+		promise: "nothing is appended to a stream that is archived",
+		file:    filelogPkg + "/append.go",
+		old:     "if s.archived {",
+		new:     "if false {",
+		pkg:     filelogPkg, run: "TestArchiveIsTheWholeLogAndIsReadAsThat",
+	},
+	{
+		promise: "a log with damage is not archived",
+		file:    filelogPkg + "/archive.go",
+		old:     "ok = err == nil && !bad &&",
+		new:     "ok = err == nil &&",
+		pkg:     filelogPkg, run: "TestDamagedLogIsNotArchived",
+	},
+	{
+		promise: "a backup has nothing of the journal beside an archive",
+		file:    filelogPkg + "/backup.go",
+		old:     "} else if archived { // which",
+		new:     "} else if false { // which",
+		pkg:     filelogPkg, run: "TestArchivesAreVerifiedExportedCompactedAndBackedUp",
+	},
+	{
+		promise: "a cart is gone when it has said",
+		file:    grainPkg + "/expiry.go",
+		old:     "if l.over(c, &info, now) {\n\t\treturn expired()",
+		new:     "if false {\n\t\treturn expired()",
+		pkg:     grainPkg, run: "TestCartsExpireByTheirTierAndClock",
+	},
+	{
+		promise: "the sweeper is told no when a cart has changed since",
+		file:    grainPkg + "/expiry.go",
+		old:     "if at, ok := h.lifetimes.expiryAfter(c, meta.Last); h.lifetimes != anyLifetime &&",
+		new:     "if at, ok := h.lifetimes.expiryAfter(c, meta.Last); false &&",
+		pkg:     grainPkg, run: "TestCartsExpireByTheirTierAndClock",
+	},
+	{
+		promise: "an expiry that was stored stays, whatever the flags say",
+		file:    grainPkg + "/config.go",
+		old:     "replay.Lifetimes = anyLifetime",
+		new:     "replay.Lifetimes = limits.Lifetimes",
+		pkg:     grainPkg, run: "TestStoredExpiryIsReplayedUnderAnyFlags",
 	},
 }
