@@ -379,7 +379,7 @@ var lines = []line{
 		file:    filelogPkg + "/backup.go",
 		old:     "} else if archived { // which",
 		new:     "} else if archived && false { // which",
-		pkg:     filelogPkg, run: "TestArchivesAreVerifiedExportedCompactedAndBackedUp",
+		pkg:     filelogPkg, run: "TestArchivedCartIsNotMadeAgainFromTheJournal",
 	},
 	{
 		promise: "a cart is gone when it has said",

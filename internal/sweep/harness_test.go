@@ -39,7 +39,6 @@ type shop struct {
 	grains  *cluster.Single
 	courier *courier.Courier
 	list    *readmodel.Model
-	metrics *Metrics
 	asked   func()                       // by the sweeper; nil: nobody is told
 	send    func(string, []actor.Errand) // nil: the courier
 

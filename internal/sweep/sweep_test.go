@@ -216,7 +216,7 @@ func TestClickAgainstTheSweeperIsDecidedByTheGrain(t *testing.T) {
 func TestPeer14OldCartsAreCleanedUpInBatchesWhileShoppersGoOn(t *testing.T) {
 	s := newShop(t)
 	s.open()
-	dead, kept := 2_000, 50
+	dead, kept := 1_000, 50
 	if os.Getenv("CARTD_TEST_LONG") != "" {
 		dead = 10_000
 	}

@@ -234,12 +234,70 @@ func TestNothingIsArchivedWhileABackupReads(t *testing.T) {
 func TestDamagedLogIsNotArchived(t *testing.T) {
 	dir := t.TempDir()
 	all := sealedCart(t, dir)
-	editLines(t, dir, "s1", func(ls [][]byte) [][]byte {
-		ls[0][len(ls[0])/2] ^= 1
-		return ls
-	})
-	l := mustOpen(t, dir, Options{})
-	mustArchive(t, l, all["s1"][len(all["s1"])-1].Type, []string{"s1"})
+	for _, name := range []string{"s1", "c1"} { // with sealed parts and without
+		editLines(t, dir, name, func(ls [][]byte) [][]byte {
+			at := len(ls) / 2
+			ls[at][len(ls[at])/2] ^= 1
+			return ls
+		})
+		l := mustOpen(t, dir, Options{})
+		mustArchive(t, l, all[name][len(all[name])-1].Type, []string{name})
+		mustClose(t, l)
+	}
+}
+
+// The journal knows a cart for as long as the feed goes back, though its file is gone: nobody takes it for lost.
+func TestArchivedCartIsNotMadeAgainFromTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{FeedRetention: time.Hour})
+	all := make(map[string][]eventlog.Event)
+	for _, name := range []string{"c1", "c2"} {
+		act := logtest.Activate(t, l, logtest.Stream(t, name))
+		logtest.MustAppend(t, act, 0, logtest.Events(3)...)
+		act.Release()
+		all[name] = logtest.ReadAll(t, l, logtest.Stream(t, name))
+	}
+	mustArchive(t, l, all["c1"][2].Type, []string{"c1"}, "c1")
+	wantFeed(t, l, 0, 6)
+	wantClean(t, dir)
+	mustClose(t, l)
+	wantClean(t, dir)
+	wantExported(t, all, exportAll(t, dir))
+	backup, _ := mustReceive(t, streamOf(t, dir))
+	restored, _ := mustRestore(t, backup)
+	for _, at := range []string{backup, restored} {
+		if r := wantClean(t, at); r.Archived != 1 || r.Events != 6 {
+			t.Errorf("got %+v, want one archive, and 6 events", r)
+		}
+		if _, err := os.Stat(filepath.Join(at, cartFile(t, "c1"))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the archived cart has a file again: %v", err)
+		}
+	}
+	wantExported(t, all, exportAll(t, restored))
+}
+
+// A format that is read for ever.
+func TestGoldenArchiveOfFormat1(t *testing.T) {
+	id := logtest.Stream(t, "golden")
+	part, file := sealedEvents(id)
+	all := append(part[:3:3], file...)
+	text := linesOf(all)
+	last := bytes.TrimSuffix(linesOf(all[4:]), []byte("\n"))
+	want := label{Version: 1, Bytes: int64(len(text)), Lines: 5, Last: line32Of(last), End: 1202}
+	stored := mustRead(t, "testdata/v1.events.log.zst")
+	if got, content := unsealed(t, stored); got != want || !bytes.Equal(content, text) {
+		t.Errorf("golden archive is %+v of\n%s\nwant %+v of\n%s", got, content, want, text)
+	}
+	dir := t.TempDir()
+	mustClose(t, mustOpen(t, dir, Options{}))
+	path := filepath.Join(dir, archivePath(newStream(id).path))
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, stored)
+	if diff := diffEvents(all, exportAll(t, dir)["golden"]); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
 }
 
 // Positions that archives alone know are not given again when the journal is gone.

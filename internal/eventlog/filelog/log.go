@@ -327,8 +327,8 @@ func (l *Log) Close() error {
 	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
-	l.archiving.Lock() // what comes later finds that the log is closed
-	l.archiving.Unlock()
+	l.archiving.Lock() // whoever comes later finds that the log is closed
+	defer l.archiving.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
 	l.tail.Close()
