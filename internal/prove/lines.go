@@ -377,8 +377,8 @@ var lines = []line{
 	{
 		promise: "a backup has nothing of the journal beside an archive",
 		file:    filelogPkg + "/backup.go",
-		old:     "} else if archived { // which",
-		new:     "} else if archived && false { // which",
+		old:     "} else if archived { // what",
+		new:     "} else if archived && false { // what",
 		pkg:     filelogPkg, run: "TestArchivedCartIsNotMadeAgainFromTheJournal",
 	},
 	{

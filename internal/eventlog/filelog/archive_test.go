@@ -274,6 +274,16 @@ func TestArchivedCartIsNotMadeAgainFromTheJournal(t *testing.T) {
 		}
 	}
 	wantExported(t, all, exportAll(t, restored))
+
+	// Not even when the archive is damaged: the journal may have the last lines alone, and they are not the cart.
+	edit(t, dir, archivePath(cartFile(t, "c1")), func(b []byte) []byte { return b[:len(b)-9] })
+	backup, info := mustReceive(t, streamOf(t, dir))
+	if _, err := os.Stat(filepath.Join(backup, cartFile(t, "c1"))); !errors.Is(err, os.ErrNotExist) || len(info.Damaged) != 1 {
+		t.Errorf("the cart with a damaged archive has a file in the backup: %v; damaged: %v", err, info.Damaged)
+	}
+	mustRepair(t, dir)
+	wantClean(t, dir)
+	wantExported(t, all, exportAll(t, dir))
 }
 
 // A format that is read for ever.

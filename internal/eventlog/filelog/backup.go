@@ -120,7 +120,7 @@ func backupTree(ctx context.Context, tree *vfs.Dir, w io.Writer, opts CheckOptio
 	for path := range c.records {
 		if archived, err := isArchived(tree, path); err != nil {
 			return nil, err
-		} else if archived { // which has all that the journal has
+		} else if archived { // what the journal has is in there, and alone it would not be the cart
 			delete(c.records, path)
 			continue
 		}
