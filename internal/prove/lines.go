@@ -375,6 +375,13 @@ var lines = []line{
 		pkg:     filelogPkg, run: "TestDamagedLogIsNotArchived",
 	},
 	{
+		promise: "what could not be read is not archived as if it were the log",
+		file:    filelogPkg + "/archive.go",
+		old:     "return errors.Join(err, broken)",
+		new:     "return err",
+		pkg:     filelogPkg, run: "TestFailureOfAnyCallOfArchivingLosesNothing",
+	},
+	{
 		promise: "a backup has nothing of the journal beside an archive",
 		file:    filelogPkg + "/backup.go",
 		old:     "} else if archived { // what",

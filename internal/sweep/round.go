@@ -46,7 +46,7 @@ func (r *round) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, status := range []grain.Status{grain.StatusOpen, grain.StatusCheckout, grain.StatusOrdered, grain.StatusDeleted} {
+	for _, status := range []grain.Status{grain.StatusOpen, grain.StatusCheckout, grain.StatusOrdered, grain.StatusMerged, grain.StatusDeleted} {
 		rows := r.opts.Rows.Idle(ctx, status, readmodel.Unsettled, r.now.Add(-resumeAfter))
 		if err := r.each(ctx, rows, doneErrand, &actor.Query{Minimal: true, Leave: true}); err != nil {
 			return err
@@ -180,13 +180,8 @@ func (r *round) archive(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, freshFor)
 	defer cancel()
 	_ = r.opts.Rows.Fresh(waiting) // those that it does not know yet wait for the next sweep
-	for _, class := range []readmodel.Class{readmodel.Empty, readmodel.Kept} {
-		rows := r.opts.Rows.Idle(ctx, grain.StatusExpired, class, r.opts.Now().Add(time.Millisecond))
-		if err := r.batches(ctx, rows, func(batch []grain.Summary) error { return r.archiveAll(ctx, batch) }); err != nil {
-			return err
-		}
-	}
-	return nil
+	rows := r.opts.Rows.Idle(ctx, grain.StatusExpired, readmodel.Empty, r.opts.Now().Add(time.Millisecond))
+	return r.batches(ctx, rows, func(batch []grain.Summary) error { return r.archiveAll(ctx, batch) })
 }
 
 func (r *round) archiveAll(ctx context.Context, batch []grain.Summary) error {

@@ -170,7 +170,7 @@ func TestErrandsThatWereCutOffAreResumed(t *testing.T) {
 func TestClickAgainstTheSweeperIsDecidedByTheGrain(t *testing.T) {
 	s := newShop(t)
 	s.open()
-	const carts = 400
+	const carts = 200
 	for i := range carts {
 		s.must(name("c", i), add("A"))
 	}

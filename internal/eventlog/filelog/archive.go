@@ -121,8 +121,11 @@ func (l *Log) archive(ctx context.Context, id eventlog.StreamID, last string) (d
 		return false, err
 	}
 	sum := crc32.New(castagnoli)
+	var broken error // a sealed part that could be read a moment ago: what stands in for its lines is not to be kept
 	write := func(w io.Writer) error {
-		return writeSealed(w, &head, io.TeeReader(h.reader(0, head.Bytes, nil), sum))
+		lines := h.reader(0, head.Bytes, func(_ string, _ int64, err error) { broken = err })
+		err := writeSealed(w, &head, io.TeeReader(lines, sum))
+		return errors.Join(err, broken)
 	}
 	if err := l.writeNew(path+".tmp", write); err != nil {
 		return false, err

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs/crashfs"
+	"cartd/internal/eventlog/filelog/vfs/errfs"
 	"cartd/internal/eventlog/logtest"
 )
 
@@ -408,5 +412,62 @@ func TestCrashAtAnyCallOfArchivingLosesNothing(t *testing.T) {
 				t.Fatalf("%s: %s is left", image.how, path)
 			}
 		}
+	}
+}
+
+// TestFailureOfAnyCallOfArchivingLosesNothing lets the k-th call of the file system fail while a stream is archived, for every
+// k: it is read whole afterwards, or not at all, and whole after a restart, which archives it.
+func TestFailureOfAnyCallOfArchivingLosesNothing(t *testing.T) {
+	from := t.TempDir()
+	all := sealedCart(t, from)
+	id, last := logtest.Stream(t, "s1"), all["s1"][len(all["s1"])-1].Type
+	failed := 0
+	for k := 1; ; k++ {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+		var calls atomic.Int64 // since it began
+		var what atomic.Value
+		calls.Store(math.MinInt64)
+		l := mustOpen(t, dir, Options{FS: errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+			if calls.Add(1) == int64(k) {
+				what.Store(c.Op + " " + c.Name)
+				return &os.PathError{Op: c.Op, Path: c.Name, Err: syscall.EIO}
+			}
+			return nil
+		})})
+		calls.Store(0)
+		_, _ = l.Archive(t.Context(), []eventlog.StreamID{id}, last) // a failure that it can live with is none
+		reached := calls.Load() >= int64(k)
+		calls.Store(math.MinInt64)
+		got, whole := []eventlog.Event{}, true
+		for ev, err := range l.Read(t.Context(), id) {
+			if whole = err == nil; whole {
+				got = append(got, ev)
+			}
+		}
+		if diff := diffEvents(all["s1"], got); whole && diff != "" {
+			t.Fatalf("%v failed, read (-want +got):\n%s", what.Load(), diff)
+		}
+		if err := l.Close(); err != nil && l.Cause() == nil {
+			t.Errorf("%v failed, close: %v", what.Load(), err)
+		}
+		l = mustOpen(t, dir, Options{})
+		mustArchive(t, l, last, []string{"s1"}, "s1")
+		if diff := diffEvents(all["s1"], logtest.ReadAll(t, l, id)); diff != "" {
+			t.Fatalf("%v failed, after a restart (-want +got):\n%s", what.Load(), diff)
+		}
+		mustClose(t, l)
+		if r := wantClean(t, dir); r.Archived != 1 {
+			t.Errorf("%v failed: %d archives, want 1", what.Load(), r.Archived)
+		}
+		if !reached {
+			break
+		}
+		failed++
+	}
+	if failed < 20 {
+		t.Errorf("only %d calls were made to fail, want more", failed)
 	}
 }
