@@ -43,6 +43,11 @@ type serveCmd struct {
 	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
 	CheckoutTTL time.Duration `name:"checkout-ttl" default:"30m" help:"How long a cart stays frozen without an order."`
 
+	ExpireEmpty time.Duration `default:"48h" help:"How long a cart without lines may rest before it expires; 0 for ever."`
+	ExpireGuest time.Duration `default:"720h" help:"The same for a cart with lines that is bound to no user."`
+	ExpireUser  time.Duration `default:"2160h" help:"The same for a cart that is bound to a user."`
+	SweepEvery  time.Duration `default:"5m" help:"How often expired carts, forgotten checkouts and cut off merges are looked for; 0 for never."`
+
 	Idle          time.Duration `default:"10m" help:"How long a cart without requests stays in memory."`
 	LowDisk       bytesFlag     `default:"64MiB" help:"Free disk space below which changes are refused; 0 for no limit."`
 	FeedRetention time.Duration `default:"168h" help:"How long the feed of all carts' events goes back, at least; it takes as much of the disk as the carts' events of that time. When the disk gets full the oldest go first."`
@@ -123,6 +128,14 @@ func (c *serveCmd) Validate() error {
 		return errors.New("--auth=jwt: --jwks is needed, the key set that tokens are checked with")
 	case c.Auth == "none" && (c.JWKS != "" || c.JWTIssuer != "" || len(c.JWTAudience) > 0): // else they would seem to be checked
 		return errors.New("--jwks, --jwt-issuer, --jwt-audience: mean nothing without --auth=jwt")
+	}
+	for _, life := range []struct {
+		flag  string
+		value time.Duration
+	}{{"--expire-empty", c.ExpireEmpty}, {"--expire-guest", c.ExpireGuest}, {"--expire-user", c.ExpireUser}, {"--sweep-every", c.SweepEvery}} {
+		if life.value != 0 && life.value < time.Second {
+			return fmt.Errorf("%s: %v must be 0 or at least 1s", life.flag, life.value)
+		}
 	}
 	if c.FeedRetention < 0 {
 		return fmt.Errorf("--feed-retention: %v must not be negative", c.FeedRetention)

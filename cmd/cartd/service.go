@@ -24,6 +24,7 @@ import (
 	"cartd/internal/grain"
 	"cartd/internal/identity"
 	"cartd/internal/readmodel"
+	"cartd/internal/sweep"
 	"cartd/pkg/actor"
 )
 
@@ -40,6 +41,7 @@ type service struct {
 	list       *readmodel.Model
 	grains     *cluster.Single
 	courier    *courier.Courier
+	sweeper    *sweep.Sweeper // nil: nothing is swept
 	api        http.Handler
 	operations http.Handler
 
@@ -100,7 +102,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		users = svc.users
 	}
 
-	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
+	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity,
+		Lifetimes: grain.Lifetimes{Empty: c.ExpireEmpty, Guest: c.ExpireGuest, User: c.ExpireUser}}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
 	observer := grain.NewObserver(reg, logMetrics, logger)
@@ -118,6 +121,11 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	if err != nil {
 		return nil, err
 	}
+	if c.SweepEvery > 0 {
+		svc.sweeper = sweep.Start(sweep.Options{Carts: svc.grains, Rows: svc.list, Logs: svc.store, Lifetimes: limits.Lifetimes, Every: c.SweepEvery,
+			TryFor: c.RequestTimeout, Metrics: sweep.NewMetrics(reg), Logger: logger})
+	}
+
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
 		CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
@@ -220,6 +228,9 @@ func (s *service) ready() error {
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
+	if s.sweeper != nil {
+		s.sweeper.Close() // first: what it asks for goes through all the others
+	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations
 	}

@@ -152,7 +152,9 @@ func wholeCarts(t testing.TB) []*bench {
 	used := newBench()
 	used.must(t, limitedCart()...)
 	used.must(t, &messages.OrderCreated{OrderId: "o-9"})
-	return []*bench{storedCart(t), paying, going, gone, limited, aborted, used}
+	expired := newBench()
+	expired.must(t, &messages.SetUserId{UserId: "u-1"}, &messages.CartExpired{})
+	return []*bench{storedCart(t), paying, going, gone, limited, aborted, used, expired}
 }
 
 // A field that Cart has and the codec forgets would be lost at a snapshot, unnoticed until then.

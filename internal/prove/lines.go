@@ -19,7 +19,10 @@ const (
 	cartdPkg   = "cmd/cartd"
 )
 
-const crash = "TestCrashAtAnyCallLosesNothingAcknowledged"
+const (
+	crash        = "TestCrashAtAnyCallLosesNothingAcknowledged"
+	archiveCrash = "TestCrashAtAnyCallOfArchivingLosesNothing"
+)
 
 // lines is the list. Most new texts keep the statement and take away what it decides, so that they compile.
 var lines = []line{
@@ -435,5 +438,68 @@ var lines = []line{
 		old:     "if !p.is(last) || p.is(c.served)",
 		new:     "if !p.is(last) && false || p.is(c.served)",
 		pkg:     cartdPkg, run: "TestCertificateThatIsBeingWrittenIsNotServed",
+	},
+	{
+		promise: "an archive has its name on stable storage before the stream's file goes",
+		file:    filelogPkg + "/archive.go",
+		old:     "err = l.syncDir(parentDir(path))",
+		new:     "err = nil",
+		pkg:     filelogPkg, run: archiveCrash,
+	},
+	{
+		promise: "the stream's file is gone for good before the sealed parts in front of it go",
+		file:    filelogPkg + "/archive.go",
+		old:     "err = l.syncDir(s.dir)",
+		new:     "err = nil",
+		pkg:     filelogPkg, run: archiveCrash,
+	},
+	{
+		promise: "nothing is appended to a stream that is archived",
+		file:    filelogPkg + "/append.go",
+		old:     "if s.archived {",
+		new:     "if false {",
+		pkg:     filelogPkg, run: "TestArchiveIsTheWholeLogAndIsReadAsThat",
+	},
+	{
+		promise: "a log with damage is not archived",
+		file:    filelogPkg + "/archive.go",
+		old:     "ok = err == nil && !bad &&",
+		new:     "ok = err == nil && (!bad || true) &&",
+		pkg:     filelogPkg, run: "TestDamagedLogIsNotArchived",
+	},
+	{
+		promise: "what could not be read is not archived as if it were the log",
+		file:    filelogPkg + "/archive.go",
+		old:     "return errors.Join(err, broken)",
+		new:     "return err",
+		pkg:     filelogPkg, run: "TestFailureOfAnyCallOfArchivingLosesNothing",
+	},
+	{
+		promise: "a backup has nothing of the journal beside an archive",
+		file:    filelogPkg + "/backup.go",
+		old:     "} else if archived { // what",
+		new:     "} else if archived && false { // what",
+		pkg:     filelogPkg, run: "TestArchivedCartIsNotMadeAgainFromTheJournal",
+	},
+	{
+		promise: "a cart is gone when it has said",
+		file:    grainPkg + "/expiry.go",
+		old:     "if l.over(c, &info, now) {\n\t\treturn expired()",
+		new:     "if false {\n\t\treturn expired()",
+		pkg:     grainPkg, run: "TestCartsExpireByTheirTierAndClock",
+	},
+	{
+		promise: "the sweeper is told no when a cart has changed since",
+		file:    grainPkg + "/expiry.go",
+		old:     "if at, ok := h.lifetimes.expiryAfter(c, meta.Last); h.lifetimes != anyLifetime &&",
+		new:     "if at, ok := h.lifetimes.expiryAfter(c, meta.Last); false &&",
+		pkg:     grainPkg, run: "TestCartsExpireByTheirTierAndClock",
+	},
+	{
+		promise: "an expiry that was stored stays, whatever the flags say",
+		file:    grainPkg + "/config.go",
+		old:     "replay.Lifetimes = anyLifetime",
+		new:     "replay.Lifetimes = limits.Lifetimes",
+		pkg:     grainPkg, run: "TestStoredExpiryIsReplayedUnderAnyFlags",
 	},
 }

@@ -24,9 +24,9 @@ type Config[S any] struct {
 	Log Log
 	// View appends what callers get to see of the state to dst. It must not keep or change s.
 	View func(dst []byte, s *S, info Info) []byte
-	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
+	// Hidden says why s must not be shown now, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
-	Hidden func(s *S) *Refusal
+	Hidden func(s *S, info Info, now time.Time) *Refusal
 	// Admit says why caller must not see or change s, nil if it may. It is asked of every command and query that has a
 	// Caller before anything else is: the reply has this refusal and no version. Default: everybody may.
 	Admit func(s *S, caller string) *Refusal
@@ -38,7 +38,7 @@ type Config[S any] struct {
 	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
-	Due func(s *S, m Mutation, now time.Time) Mutation
+	Due func(s *S, info Info, m Mutation, now time.Time) Mutation
 	// Errands returns what s wants other grains to do, nil for nothing; it is asked before each Send. It must not change
 	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
 	Errands func(id string, s *S) []Errand
@@ -101,7 +101,7 @@ func (c Config[S]) withDefaults() Config[S] {
 		panic("actor: Config.Errands needs Config.Send")
 	}
 	if c.Hidden == nil {
-		c.Hidden = func(*S) *Refusal { return nil }
+		c.Hidden = func(*S, Info, time.Time) *Refusal { return nil }
 	}
 	if c.Admit == nil {
 		c.Admit = func(*S, string) *Refusal { return nil }

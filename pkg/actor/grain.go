@@ -44,6 +44,7 @@ type grain[S any] struct {
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
+	stays bool          // somebody has asked who did not want to leave
 	timer *time.Timer   // sends idleCheck; nil before the log has been replayed
 
 	// lost is set when the state can no longer be trusted to be what the log holds. Nothing is handled from then
@@ -60,9 +61,9 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 	case *cluster.ClusterInit:
 		g.activate(ctx, msg.Identity.GetIdentity())
 	case *Command:
-		g.handle(ctx, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
+		g.handle(ctx, msg.Leave, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
 	case *Query:
-		g.handle(ctx, func(to *protoactor.PID) {
+		g.handle(ctx, msg.Leave, func(to *protoactor.PID) {
 			g.resume()
 			g.tell(ctx, to, g.answer(msg))
 		})
@@ -74,9 +75,10 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 }
 
 // handle sees to what every request has in common.
-func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
+func (g *grain[S]) handle(ctx protoactor.Context, leave bool, do func(to *protoactor.PID)) {
 	to := ctx.Sender()
 	g.used = time.Now()
+	g.stays = g.stays || !leave
 	switch {
 	case to == nil: // nobody waits for an answer, so nobody would know
 	case g.lost.Load() || g.state == nil && g.dead == nil:
@@ -85,8 +87,8 @@ func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
 		ctx.Send(to, &Reply{Refusal: g.dead})
 	default:
 		do(to)
-		if g.info.Version == 0 && g.queue.Load() == 0 {
-			ctx.Stop(ctx.Self()) // asking for what does not exist must cost no memory
+		if g.info.Version == 0 && g.queue.Load() == 0 || !g.stays {
+			ctx.Stop(ctx.Self()) // asking for what does not exist must cost no memory; commits that wait are decided all the same
 		}
 	}
 }

@@ -24,6 +24,9 @@ type Command struct {
 	Minimal bool
 	// Settles lets the command pass Config.MaxEvents: it ends what an earlier one has begun.
 	Settles bool
+	// Leave lets the activation end with this command, unless something else was asked of it before: who goes through many
+	// grains that nobody uses does not fill the memory with them.
+	Leave bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
 	// Caller is who asks, for Config.Admit to judge; "" is somebody without a name. nil: whoever asks is let in.
@@ -49,6 +52,8 @@ type Query struct {
 	Minimal bool
 	// Caller is as in Command.
 	Caller *string
+	// Leave is as in Command.
+	Leave bool
 }
 
 // Reply answers a Command or a Query. All it tells is on stable storage.

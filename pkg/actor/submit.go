@@ -13,7 +13,7 @@ func (g *grain[S]) answer(q *Query) *Reply {
 	if refusal := g.admit(q.Caller); refusal != nil {
 		return &Reply{Refusal: refusal}
 	}
-	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
+	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
 	if q.Key != "" {
 		_, reply.Replayed = g.keys.find(q.Key)
 	}
@@ -215,6 +215,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		g.events += uint64(len(batch))
 		g.tail += uint64(len(batch))
 		g.touch(now)
+		g.info.Foreign = false
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
@@ -229,7 +230,7 @@ func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
 	case g.info.Version == 0 && cmd.Create != nil:
 		return cmd.Create
 	case g.cfg.Due != nil:
-		return g.cfg.Due(g.state, cmd.Steps[0].Mutation, now)
+		return g.cfg.Due(g.state, g.info, cmd.Steps[0].Mutation, now)
 	}
 	return nil
 }
@@ -250,7 +251,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: g.info.changed()})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
