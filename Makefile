@@ -13,6 +13,8 @@ TIME     ?= 1s
 CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
+SPECTRAL := 6.16.3
+BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
 BUF    := go tool -modfile=tools.mod buf
@@ -22,7 +24,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
+.PHONY: help build run test race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +58,17 @@ generate-check: ## Fail if pkg/messages is not what proto/ makes it
 	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
 		{ echo >&2 "pkg/messages is not what proto/ makes it (above): run 'make generate' and commit the result."; exit 1; }
 
+openapi: ## Write bin/openapi.json, the contract that servers answer at /openapi.json
+	@mkdir -p bin
+	go run ./internal/api/openapi/print >bin/openapi.json
+
+lint-openapi: openapi ## Look through the contract with Spectral, if there is npm
+	@if ! command -v npx >/dev/null; then printf '\n*** THE CONTRACT WAS NOT LINTED: there is no npx here.\n\n' >&2; exit 0; fi; \
+		set -x; npx --yes @stoplight/spectral-cli@$(SPECTRAL) lint bin/openapi.json --ruleset .spectral.yaml --fail-severity hint
+
+browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
+	CARTD_TEST_BROWSER=$(BROWSER) go test -count=1 -v -run '^TestDocsShowEveryOperationInABrowser$$' ./internal/api
+
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)
 
@@ -71,6 +84,9 @@ prove: ## Take each line out that a promise rests on, one at a time, and see a t
 
 crash: ## Kill a server 20 times in a row under 64 writers, and compare with what was answered; KILLS=100
 	CARTD_TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 20m -run '^TestSixtyFourWritersSurviveKills$$' ./cmd/cartd
+
+flood: ## A healthy client among 5,000 idle and 500 slow connections; 100,000 reads of carts that are not there
+	CARTD_TEST_FLOOD=long go test -count=1 -v -timeout 20m -run '^(TestOthersThatMisbehaveDoNotSlowAHealthyClient|TestReadsOfCartsThatAreNotThereLeaveNothing)$$' ./cmd/cartd
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \

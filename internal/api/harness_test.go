@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,11 +35,13 @@ const token = "secret-of-the-backend"
 type shop struct {
 	t       testing.TB
 	url     string
+	handler http.Handler
 	store   *memlog.Log
 	grains  *cluster.Single
 	reg     *prometheus.Registry
 	catalog *switchedCatalog
 	courier *courier.Courier
+	ahead   atomic.Int64 // nanoseconds by which the clock of the carts is
 }
 
 // openShop starts a shop; change may alter what it is made of.
@@ -68,7 +71,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
-			Observer: observer, Stopped: stopped,
+			Observer: observer, Stopped: stopped, Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
 			Send: s.courier.Sender("cart"),
 		}))
 	})
@@ -79,7 +82,8 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	if change != nil {
 		change(&opts)
 	}
-	server := httptest.NewServer(api.New(opts))
+	s.handler = api.New(opts)
+	server := httptest.NewServer(conforming(t, s.handler))
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()

@@ -19,10 +19,13 @@ func headOf(s *messages.CartState) (*Cart, error) {
 	c := &Cart{status: Status(s.Status), currency: s.Currency, country: s.Country, userID: s.UserId,
 		orderID: s.OrderId, paymentStatus: s.PaymentStatus}
 	switch c.status {
-	case "", StatusDeleted:
+	case "", StatusDeleted, StatusExpired:
 		left := &messages.CartState{Rounding: s.Rounding, PerUnit: s.PerUnit, Status: s.Status}
 		if c.status == StatusDeleted {
 			left.UserId, left.Settlements = s.UserId, s.Settlements
+		}
+		if c.status == StatusExpired {
+			left.UserId = s.UserId
 		}
 		if !proto.Equal(s, left) {
 			return nil, fmt.Errorf("status %q, and yet there is something in it", c.status)

@@ -16,6 +16,11 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // AppendView appends the cart as the JSON object that callers see to dst, and returns the extended slice. It allocates
 // nothing but what dst lacks (and a list of ids, if the cart has subscription details), and changes nothing.
 func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
+	return appendView(dst, c, info, Lifetimes{})
+}
+
+// appendView is AppendView that tells when the cart expires, too, if it does.
+func appendView(dst []byte, c *Cart, info actor.Info, life Lifetimes) []byte {
 	dst = appendText(dst, `{"id":`, info.ID)
 	dst = append(dst, `,"branch":"main","version":`...)
 	dst = strconv.AppendUint(dst, info.Version, 10)
@@ -65,6 +70,9 @@ func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 	}
 	dst = appendTime(dst, `,"createdAt":"`, info.Created)
 	dst = appendTime(dst, `,"updatedAt":"`, info.Updated)
+	if at, ok := life.expiry(c, &info); ok {
+		dst = append(at.AppendFormat(append(dst, `,"expiresAt":"`...), expiryFormat), '"')
+	}
 	if info.Damaged {
 		dst = append(dst, `,"damaged":true`...)
 	}

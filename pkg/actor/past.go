@@ -30,7 +30,9 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 		p.info.Damaged = true
 		return nil
 	}
+	last := p.info.changed()
 	p.touch(ev.Time)
+	p.info.Foreign = ev.foreign()
 	if ev.Key != "" {
 		p.keys.add(ev.Key, ev.Request)
 	}
@@ -47,7 +49,7 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 			p.info.Damaged, p.unsure = true, true
 		}
 	} else {
-		err = p.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+		err = p.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: last})
 	}
 	if err != nil && !errors.Is(err, NoChange) {
 		p.cfg.Observer.EventSkipped(p.cfg.Kind, p.id, ev, err)

@@ -19,6 +19,8 @@ type Meta struct {
 	Time    time.Time // when the event was accepted, UTC, to the millisecond
 	Version uint64    // the event's number in its branch, from 1
 	ID      uuid.UUID // zero only in events of logs that had no ids
+	// Last is when the grain had changed last before. Zero if it never had, or if another service had changed it.
+	Last time.Time
 }
 
 // NoChange is what a handler returns when the state is already as the mutation wants it: the mutation counts as

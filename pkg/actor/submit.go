@@ -10,7 +10,10 @@ import (
 
 // answer tells the state as it is now.
 func (g *grain[S]) answer(q *Query) *Reply {
-	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state)}
+	if refusal := g.admit(q.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
+	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
 	if q.Key != "" {
 		_, reply.Replayed = g.keys.find(q.Key)
 	}
@@ -18,6 +21,14 @@ func (g *grain[S]) answer(q *Query) *Reply {
 		reply.View = g.view()
 	}
 	return reply
+}
+
+// admit says why the caller is not let in.
+func (g *grain[S]) admit(caller *string) *Refusal {
+	if caller == nil {
+		return nil
+	}
+	return g.cfg.Admit(g.state, *caller)
 }
 
 // view renders the state. While a commit is on its way all who ask wait for it with the same bytes.
@@ -51,9 +62,7 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	}
 	batch, reply := g.apply(cmd)
 	if len(batch) == 0 {
-		if reply.Refusal == nil && g.queue.Load() == 0 {
-			g.send(g.errands()) // what is asked for again is to happen, also if whoever carries errands had given up
-		}
+		g.resume()
 		g.tell(ctx, to, reply)
 		return
 	}
@@ -69,7 +78,14 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	if g.cfg.Changed != nil {
 		committed = g.cfg.Changed(g.id, g.state, g.info)
 	}
+	var decided func(error)
+	if cmd.Appending != nil {
+		decided = cmd.Appending()
+	}
 	g.claim.Append(want, batch, func(err error) {
+		if decided != nil {
+			decided(err)
+		}
 		if err == nil && committed != nil {
 			committed()
 		}
@@ -92,6 +108,9 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 
 // check answers a command that must not be applied; nil if it may.
 func (g *grain[S]) check(cmd *Command) *Reply {
+	if refusal := g.admit(cmd.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
 	if cmd.Key != "" {
 		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
@@ -145,17 +164,15 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
-	if g.cfg.Due != nil {
-		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
-			if state == g.state {
-				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
-			}
-			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
-			if out, changed := g.step(state, m, &ev); changed {
-				batch = append(batch, ev)
-			} else if out.Refusal != nil {
-				return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
-			}
+	if m := g.before(cmd, now); m != nil {
+		if state == g.state {
+			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
+		}
+		ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
+		if out, changed := g.step(state, m, &ev); changed {
+			batch = append(batch, ev)
+		} else if out.Refusal != nil {
+			return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
 		}
 	}
 	var refused *Refusal // the one that decides, if the command is refused
@@ -198,12 +215,24 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		g.events += uint64(len(batch))
 		g.tail += uint64(len(batch))
 		g.touch(now)
+		g.info.Foreign = false
 	}
 	reply.Version = g.info.Version
 	if !cmd.Minimal {
 		g.renderFor(reply)
 	}
 	return batch, reply
+}
+
+// before returns what is to be applied before the steps of cmd, in the same commit; nil for nothing.
+func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
+	switch {
+	case g.info.Version == 0 && cmd.Create != nil:
+		return cmd.Create
+	case g.cfg.Due != nil:
+		return g.cfg.Due(g.state, g.info, cmd.Steps[0].Mutation, now)
+	}
+	return nil
 }
 
 // payloadBytes is room for what most mutations encode to.
@@ -222,7 +251,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: g.info.changed()})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}

@@ -114,6 +114,9 @@ func (l *Log) save(snap *snapshot) error {
 		return fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
 	}
 	s := snap.act.s
+	if s.isArchived() {
+		return nil
+	}
 	last, err := l.lineBefore(s, snap.file.Offset)
 	if err != nil {
 		return err
