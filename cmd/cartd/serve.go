@@ -53,6 +53,9 @@ type serveCmd struct {
 	FeedRetention time.Duration `default:"168h" help:"How long the feed of all carts' events goes back, at least; it takes as much of the disk as the carts' events of that time. When the disk gets full the oldest go first."`
 	Durability    string        `default:"journal" enum:"journal,os" help:"journal: answer when the events are on stable storage. os: when the kernel has them, UNSAFE: answered changes are lost when the machine dies; for tests."`
 
+	Operations    string `default:"file" enum:"file,none" help:"Where the log of operations is kept: file, below --data; or none, the newest 2,000 in memory alone."`
+	OperationsAll bool   `help:"Keep also what happens all the time: reads that find what they ask for or do not, activations."`
+
 	MaxBody        bytesFlag    `default:"1MiB" help:"Largest request body."`
 	MaxItems       int          `default:"1000" help:"Most items or mutations in one request."`
 	MaxLines       int          `default:"5000" help:"Most lines in a cart."`

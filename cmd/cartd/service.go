@@ -23,6 +23,7 @@ import (
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
 	"cartd/internal/identity"
+	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
 	"cartd/internal/sweep"
 	"cartd/pkg/actor"
@@ -42,8 +43,10 @@ type service struct {
 	grains     *cluster.Single
 	courier    *courier.Courier
 	sweeper    *sweep.Sweeper // nil: nothing is swept
-	api        http.Handler
-	operations http.Handler
+
+	operationLog *oplog.Log
+	api          http.Handler
+	operations   http.Handler
 
 	endTraces func(context.Context) error // nil: there are none
 
@@ -106,7 +109,11 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		Lifetimes: grain.Lifetimes{Empty: c.ExpireEmpty, Guest: c.ExpireGuest, User: c.ExpireUser}}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
-	observer := grain.NewObserver(reg, logMetrics, logger)
+	svc.operationLog, err = c.openOperations(ctx, svc.store, reg, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of operations: %w", err)
+	}
+	observer := observer{grain.NewObserver(reg, logMetrics, logger), svc.operationLog}
 	svc.grains.Register(string(eventlog.KindVoucher), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped}))
 	})
@@ -123,12 +130,12 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 	if c.SweepEvery > 0 {
 		svc.sweeper = sweep.Start(sweep.Options{Carts: svc.grains, Rows: svc.list, Logs: svc.store, Lifetimes: limits.Lifetimes, Every: c.SweepEvery,
-			TryFor: c.RequestTimeout, Metrics: sweep.NewMetrics(reg), Logger: logger})
+			TryFor: c.RequestTimeout, Swept: observer.swept, Metrics: sweep.NewMetrics(reg), Logger: logger})
 	}
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
-		CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
+		Oplog: svc.operationLog, CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, Tracer: tracer, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, MaxDepth: c.MaxDepth, MaxRequests: c.MaxRequests,
@@ -239,6 +246,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.list != nil {
 		errs = append(errs, s.list.Close())
+	}
+	if s.operationLog != nil {
+		errs = append(errs, s.operationLog.Close(ctx))
 	}
 	if s.store != nil {
 		closed := make(chan error, 1)

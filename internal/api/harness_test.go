@@ -25,6 +25,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/grain"
+	"cartd/internal/oplog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -78,6 +79,9 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	opts := api.Options{
 		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
+	}
+	if opts.Oplog, err = oplog.Open(t.Context(), oplog.Options{}); err != nil {
+		t.Fatal(err)
 	}
 	if change != nil {
 		change(&opts)

@@ -20,6 +20,8 @@ type exchange struct {
 	due        *deadline
 	id         string   // request id, in logs and in the answer's X-Request-Id
 	route      string   // template of the route, for metrics
+	operation  string   // the route's operation in the contract; "" if it has none
+	failure    string   // what went wrong, for the log of operations
 	vars       pathVars // of the route
 	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
@@ -74,6 +76,9 @@ func (s *server) observe(next http.Handler) http.Handler {
 			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
 			s.Metrics.observe(x.route, r.Method, status, took)
+			if s.Oplog != nil && x.operation != "" {
+				s.record(r, x, start, took)
+			}
 			switch {
 			case x.worked >= slowRequest:
 				s.Logger.Warn("slow request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "worked", x.worked, "took", took)

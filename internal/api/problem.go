@@ -171,6 +171,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		s.Logger.Log(r.Context(), level, "request failed", "request", p.RequestID, traceID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
 	}
+	if s.Oplog != nil {
+		exchangeOf(r).failure = p.Code + ": " + p.Detail
+	}
 	h := w.Header()
 	if p.etag != "" {
 		h.Set("ETag", p.etag)

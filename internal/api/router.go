@@ -44,6 +44,11 @@ func (s *server) routes() []route {
 		{"/docs/{file}", methods{"GET": s.readDocsFile}},
 	}
 	routes = append(routes, s.sessionRoutes()...)
+	if len(s.tokens) > 0 && s.Oplog != nil {
+		routes = append(routes,
+			route{"/v1/operations", methods{"GET": s.backend(s.listOperations)}},
+			route{"/v1/operations/stats", methods{"GET": s.backend(s.readOperationStats)}})
+	}
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
@@ -93,6 +98,7 @@ func (s *server) handle(path string, m methods) http.Handler {
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
+	names := operationNames(path, m)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if path != "" {
 			exchangeOf(r).route = path
@@ -102,6 +108,7 @@ func (s *server) handle(path string, m methods) http.Handler {
 			method = http.MethodGet // net/http leaves the body out
 		}
 		h, ok := m[method]
+		exchangeOf(r).operation = names[method]
 		err := s.admit(r)
 		switch {
 		case err != nil:

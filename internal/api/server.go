@@ -15,6 +15,7 @@ import (
 	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
+	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
@@ -59,6 +60,8 @@ type Options struct {
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
 	Logger     *slog.Logger
+	// Oplog is told of each request to a route, and shown to the backend. nil: there is no log of operations.
+	Oplog *oplog.Log
 	// Tracer makes spans of requests. nil: nobody looks at them.
 	Tracer trace.Tracer
 	// Users knows who logs in: a cart that is bound to a user is not there for anybody else. nil: nobody logs in, and who

@@ -54,7 +54,7 @@ func (o *Operation) UnmarshalJSON(b []byte) error {
 	if l.DurationMicros > int64(1<<63-1)/1000 {
 		return errors.New("operation that took longer than can be said")
 	}
-	*o = Operation{l.Seq, l.ID, l.Time.UTC(), l.Source, l.Kind, l.CartID, l.Success, time.Duration(l.DurationMicros) * time.Microsecond, l.Error}
+	*o = Operation{l.Seq, l.ID, l.Time.UTC(), l.Source, l.Kind, l.CartID, l.Success, time.Duration(l.DurationMicros) * time.Microsecond, l.Error, false}
 	if o.Seq == 0 || o.ID == uuid.Nil {
 		return errors.New("operation without a number or an id")
 	}

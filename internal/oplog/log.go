@@ -123,6 +123,7 @@ func (l *Log) Record(o Operation) error {
 	if !keep {
 		return nil
 	}
+	o.Routine = false
 	l.seq++
 	o.Seq = l.seq
 	if o.ID == uuid.Nil {

@@ -41,6 +41,8 @@ type Operation struct {
 	Took time.Duration
 	// Error says why it failed; "" if it did not. What is longer than MaxErrorBytes is cut.
 	Error string
+	// Routine marks what happens all the time and changes nothing, for Options.Keep to know. It is not stored.
+	Routine bool
 }
 
 // ValidSource reports whether source is 1 to 32 lower-case letters, digits and - _ characters.

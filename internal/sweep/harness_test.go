@@ -49,13 +49,13 @@ func (s *shop) now() time.Time {
 	return start.Add(time.Duration(s.clock.Add(s.tick.Load())))
 }
 
-func (s *shop) Activated(kind string) {
+func (s *shop) Activated(kind, _ string) {
 	if n := s.active.Add(1); kind == "cart" {
 		for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
 		}
 	}
 }
-func (s *shop) Passivated(string)                                     { s.active.Add(-1) }
+func (s *shop) Passivated(_, _ string, _ uint64)                      { s.active.Add(-1) }
 func (s *shop) Replayed(_, _ string, _ time.Duration, _ int, _ error) {}
 func (s *shop) EventSkipped(_, id string, ev actor.Event, err error) {
 	s.t.Errorf("%s: %s: %v", id, ev.Type, err)

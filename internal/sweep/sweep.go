@@ -48,6 +48,8 @@ type Options struct {
 	TryFor time.Duration
 	// Now tells the time. It only selects whom to ask. Default: time.Now.
 	Now func() time.Time
+	// Swept, if not nil, hears of each sweep when it has ended. It must not block.
+	Swept func(began time.Time, took time.Duration, err error)
 	// Metrics is told what happens. nil: nobody is.
 	Metrics *Metrics
 	// Logger gets what an operator should know. nil: it is discarded.
@@ -175,6 +177,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 	m := s.opts.Metrics
 	m.Backlog.Set(float64(r.left()))
 	m.Duration.Observe(time.Since(start).Seconds())
+	if s.opts.Swept != nil {
+		s.opts.Swept(start, time.Since(start), err)
+	}
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}

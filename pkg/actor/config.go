@@ -74,8 +74,10 @@ type Config[S any] struct {
 
 // Observer hears what happens inside activations. Its methods are called from many goroutines and must not block.
 type Observer interface {
-	Activated(kind string)
-	Passivated(kind string)
+	// Activated is told of each activation before it replays its log, and Passivated of its end, with the version it was
+	// at: 0 is a grain without events.
+	Activated(kind, id string)
+	Passivated(kind, id string, version uint64)
 	// Replayed is told of each replay: how long it took, how many events it read, those before a snapshot not among
 	// them, and its error if it failed.
 	Replayed(kind, id string, took time.Duration, events int, err error)
@@ -140,8 +142,8 @@ func encodeJSON(dst []byte, m Mutation) ([]byte, error) {
 
 type nobody struct{}
 
-func (nobody) Activated(string)                                      {}
-func (nobody) Passivated(string)                                     {}
+func (nobody) Activated(_, _ string)                                 {}
+func (nobody) Passivated(_, _ string, _ uint64)                      {}
 func (nobody) Replayed(_, _ string, _ time.Duration, _ int, _ error) {}
 func (nobody) EventSkipped(_, _ string, _ Event, _ error)            {}
 func (nobody) Panicked(_, _ string, _ any)                           {}

@@ -111,7 +111,7 @@ func (g *grain[S]) contain(ctx protoactor.Context) {
 
 func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 	g.id = id
-	g.cfg.Observer.Activated(g.cfg.Kind)
+	g.cfg.Observer.Activated(g.cfg.Kind, g.id)
 	if err := g.replay(context.Background()); err != nil {
 		if errors.Is(err, ErrStale) { // another activation was faster: it is the one to ask
 			g.lost.Store(true)
@@ -172,7 +172,7 @@ func (g *grain[S]) passivate(ctx protoactor.Context) {
 	if g.claim != nil {
 		g.claim.Release()
 	}
-	g.cfg.Observer.Passivated(g.cfg.Kind)
+	g.cfg.Observer.Passivated(g.cfg.Kind, g.id, g.info.Version)
 }
 
 // replay makes the state what the log says.

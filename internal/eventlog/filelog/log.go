@@ -23,6 +23,7 @@ const (
 	lockName      = "LOCK"
 	quarantineDir = "quarantine"
 	listName      = "readmodel.db" // beside the log, and made from it: package readmodel's
+	oplogDir      = "oplog"        // the log of operations, beside this one: package oplog's
 	logSuffix     = ".events.log"
 )
 
