@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -347,8 +348,13 @@ func (j *bareJournal) append(events int) {
 
 func cartID(tb testing.TB, i int) eventlog.StreamID { return logtest.Stream(tb, fmt.Sprintf("c%d", i)) }
 
+// idsMade numbers what freshID has returned.
+var idsMade atomic.Uint64
+
+// freshID returns an id above all before it, as those of changes without an Idempotency-Key are, which begin with the
+// time, and above most random ones.
 func freshID() (id [16]byte) {
-	binary.LittleEndian.PutUint64(id[:], rand.Uint64())
+	binary.BigEndian.PutUint64(id[:], 0xff<<56|idsMade.Add(1))
 	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
 	return id
 }
