@@ -107,7 +107,7 @@ func (c *Cart) refreshed(l line, r *messages.RefreshPrices_Line, currency string
 	if err != nil {
 		return l, err
 	}
-	priced.id, priced.delivery = l.id, l.delivery
+	priced.id, priced.delivery, priced.product = l.id, l.delivery, &p
 	if p.unit.inc != old.unit.inc {
 		priced.notice = &notice{was: old.unit.inc}
 	}

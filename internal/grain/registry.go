@@ -47,6 +47,7 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "SetUserId", whenOpen(setUser))
 
 	register(r, "AddItem", whenOpen(h.addItem))
+	r.Shortcut("AddItem", readAddItem)
 	register(r, "RemoveItem", whenOpen(removeItem))
 	register(r, "ChangeQuantity", whenOpen(h.changeQuantity))
 	register(r, "LineItemAttributes", whenOpen(setAttributes))

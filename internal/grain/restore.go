@@ -107,6 +107,7 @@ func restoreLine(c *Cart, s *messages.CartState_Line) error {
 	if err := c.fits(amount{}, l.total, "total"); err != nil {
 		return err
 	}
+	l.product = &p
 	if n := s.Notice; n != nil {
 		if n.Was < -1 || n.Was > maxMoney || n.Was < 0 != n.Gone {
 			return fmt.Errorf("notice of price %d, gone %t", n.Was, n.Gone)

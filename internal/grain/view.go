@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"cartd/internal/eventlog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -294,5 +295,5 @@ func appendOptional(dst []byte, prefix string, s *string) []byte {
 }
 
 func appendTime(dst []byte, prefix string, t time.Time) []byte {
-	return append(t.UTC().AppendFormat(append(dst, prefix...), timeFormat), '"')
+	return append(eventlog.AppendTime(append(dst, prefix...), t), '"')
 }

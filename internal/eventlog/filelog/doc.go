@@ -135,7 +135,7 @@
 //
 // Append encodes into the stream's queue under the stream's mutex, without I/O. One goroutine, the committer, takes
 // what all streams have queued, numbers it, writes the frame and answers. Two write behind it to the streams' files,
-// what has waited for 0.1 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
+// what has waited for 0.5 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
 // only while an activation, a queued append, a running read, an open file or the next checkpoint refers to it.
 //
 //	log, err := filelog.Open("data", filelog.Options{LowSpaceBytes: 64 << 20})
