@@ -150,13 +150,18 @@ func TestArchivesAreVerifiedExportedCompactedAndBackedUp(t *testing.T) {
 	}
 }
 
-// Every flipped byte of an archive is found, told of its file, and repaired to a log that is not archived, with all events
-// that can be read, at the places where they were.
+// Every flipped byte of an archive that says anything is found, told of its file, and repaired to a log that is not
+// archived, with all events that can be read, at the places where they were.
 func TestAnySpoiledByteOfAnArchiveIsFoundAndRepaired(t *testing.T) {
 	from := t.TempDir()
 	all := archivedCart(t, from)
 	path := archivePath(cartFile(t, "c1"))
 	whole := mustRead(t, filepath.Join(from, path))
+	_, frameAt, err := readLabel(bytes.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := 0
 	stride := 7
 	if os.Getenv("CARTD_TEST_LONG") != "" {
 		stride = 1
@@ -166,6 +171,15 @@ func TestAnySpoiledByteOfAnArchiveIsFoundAndRepaired(t *testing.T) {
 		spoiled[i] ^= 0x10
 		write(t, filepath.Join(from, path), spoiled)
 		r := mustVerify(t, from)
+		if len(r.Faults) == 0 && i >= int(frameAt)+4 { // behind the magic number
+			// zstd has a few bits that mean nothing, in the head of a frame and behind tables (RFC 8878, sections 3.1.1.1
+			// and 4.1): what is read is the same, and its checksum is right.
+			wantExported(t, all, exportAll(t, from))
+			if idle++; idle > len(whole)/50 {
+				t.Fatalf("%d of %d bytes can be flipped and nobody finds out", idle, i)
+			}
+			continue
+		}
 		if len(r.Faults) != 1 || r.Faults[0].File != path || r.Faults[0].Kind != BadSealed {
 			t.Fatalf("byte %d flipped: faults %+v, want one of %s", i, r.Faults, path)
 		}
