@@ -10,6 +10,8 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"cartd/internal/api"
 )
 
 // serveCmd is `cartd serve`. Flags are read here alone; the packages get values.
@@ -25,6 +27,9 @@ type serveCmd struct {
 	Currency   string `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
 
 	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
+
+	CORSOrigin    []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Origin, like https://shop.example, whose pages may call the API from a browser; several separated by commas or by repeating it. Under /cart their requests may carry the cookie."`
+	SecureCookies bool     `help:"Mark cookies Secure although cartd itself does not speak TLS: for a proxy before it that does."`
 
 	TaxRounding string        `default:"half-even" enum:"half-even,half-up,half-down" help:"What becomes of half a minor unit of VAT: half-even, half-up or half-down. For carts that get their first line from now on."`
 	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
@@ -78,6 +83,9 @@ func (c *serveCmd) Validate() error {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
 	}
+	if _, err := origins(c.CORSOrigin); err != nil {
+		return fmt.Errorf("--cors-origin: %w", err)
+	}
 	if c.FeedRetention < 0 {
 		return fmt.Errorf("--feed-retention: %v must not be negative", c.FeedRetention)
 	}
@@ -85,6 +93,18 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--currency: %q is not three capital letters", c.Currency)
 	}
 	return nil
+}
+
+// origins reads the values of --cors-origin.
+func origins(values []string) (all []api.Origin, err error) {
+	for _, v := range values {
+		o, err := api.ParseOrigin(v)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
 }
 
 var currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)

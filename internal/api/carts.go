@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,12 +45,11 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 			return invalid("id", "%s", err)
 		}
 	}
-	if req.Currency == "" {
-		req.Currency = s.Currency
-	}
+	m := s.newCart()
+	m.Currency, m.Country, m.UserId = cmp.Or(req.Currency, m.Currency), strings.ToUpper(req.Country), req.UserID
 	c := &change{id: id, body: b}
 	c.cmd.Minimal = wantsMinimal(r)
-	c.cmd.Steps = []actor.Step{{Mutation: &messages.CartCreated{Currency: req.Currency, Country: strings.ToUpper(req.Country), UserId: req.UserID}}}
+	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	reply, err := s.askChange(r, c)
 	if err != nil {
 		return err
@@ -57,6 +57,9 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Location", "/v1/carts/"+string(id))
 	return c.answer(w, http.StatusCreated, reply)
 }
+
+// newCart returns what makes a cart of which nothing is known.
+func (s *server) newCart() *messages.CartCreated { return &messages.CartCreated{Currency: s.Currency} }
 
 func (s *server) readCart(w http.ResponseWriter, r *http.Request) error {
 	id, err := cartID(r)

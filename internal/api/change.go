@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
 
 // outcome is what became of one mutation, as clients see it.
@@ -77,6 +79,10 @@ type change struct {
 	// list names the nth mutation in the request, as a format, "" if it has only one; lead is the number of steps before.
 	list string
 	lead int
+	// created is what makes the cart, nil if it must exist.
+	created *messages.CartCreated
+	// orderMade is true when the client left it to the server to name the order of a checkout.
+	orderMade bool
 	// fields are the names that parts of the mutation have in the request, where they differ.
 	fields map[string]string
 }
@@ -86,8 +92,11 @@ type refusedItem struct {
 	problem  *problem
 }
 
-// cartID returns the id in the path. One that no cart can have names no cart.
+// cartID returns the id of the session, or else in the path. One that no cart can have names no cart.
 func cartID(r *http.Request) (grain.CartID, error) {
+	if id := exchangeOf(r).session; id != "" {
+		return id, nil
+	}
 	v, ok := pathVar(r, "id")
 	if !ok {
 		return "", cartNotFound()
@@ -99,9 +108,10 @@ func cartID(r *http.Request) (grain.CartID, error) {
 	return id, nil
 }
 
-// partID returns the small number of an item or delivery in the path. What is no such number names none.
-func partID(r *http.Request, name, code string) (uint32, error) {
-	v, _ := pathVar(r, name)
+// partID returns the small number of an item, delivery or voucher that the path ends in, or nearly. What is no such
+// number names none.
+func partID(r *http.Request, code string) (uint32, error) {
+	v, _ := url.PathUnescape(exchangeOf(r).vars.last())
 	n, err := strconv.ParseUint(v, 10, 32)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != v {
 		return 0, fault(code, "there is no such part of the cart")
@@ -119,6 +129,7 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 		return nil, err
 	}
 	c := &change{id: id, cmd: actor.Command{MustExist: true, Minimal: wantsMinimal(r)}}
+	s.create(r, c)
 	if c.cmd.Key, err = idempotencyKey(r); err != nil {
 		return nil, err
 	}
@@ -188,7 +199,7 @@ func (c *change) problemOf(reply *actor.Reply) *problem {
 		p.Mutations = p.Mutations[c.lead:] // that the cart would have been cleared first is not the client's business
 	}
 	p.Errors = c.fieldErrors(p.Mutations)
-	p.Cart = reply.View
+	p.Cart, p.replayed = reply.View, reply.Replayed
 	if reply.Refusal.Code == actor.CodeVersionConflict {
 		p.etag = etag(reply.Version)
 		p.Detail = "If-Match does not name the present version of the cart, which is " + p.etag
@@ -309,6 +320,8 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 		return nil
 	case reply.Refusal != nil:
 		return problemOfRefusal(reply.Refusal)
+	case reply.Version == 0 && c.created != nil:
+		return err
 	case reply.Version == 0:
 		return cartNotFound()
 	}
@@ -335,6 +348,8 @@ type seen struct {
 	Status        string    `json:"status"`
 	CheckoutUntil time.Time `json:"checkoutUntil"`
 	Country       string    `json:"country"`
+	CreatedAt     time.Time `json:"createdAt"`
+	Order         string    `json:"orderReference"`
 }
 
 func readView(view []byte) (v seen, err error) {
@@ -346,6 +361,9 @@ func readView(view []byte) (v seen, err error) {
 
 // country returns where a cart is sold to, "" if that is not known, or what is wrong with the cart.
 func (s *server) country(r *http.Request, id grain.CartID) (string, error) {
+	if s.mayBeNew(r, id) {
+		return "", nil
+	}
 	reply, err := s.query(r, id, &actor.Query{})
 	if err != nil {
 		return "", err

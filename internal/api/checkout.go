@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"time"
 
 	"cartd/internal/eventlog"
+	"cartd/internal/grain"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -13,15 +15,21 @@ import (
 // startCheckout freezes the cart while its order is paid.
 func (s *server) startCheckout(w http.ResponseWriter, r *http.Request) error {
 	var req struct {
-		OrderID         string `json:"orderId"`
-		PaymentProvider string `json:"paymentProvider"`
-		ExpectedTotal   *int64 `json:"expectedTotal"`
+		OrderID         *string `json:"orderId"`
+		PaymentProvider string  `json:"paymentProvider"`
+		ExpectedTotal   *int64  `json:"expectedTotal"`
 	}
 	c, err := s.readChange(r, &req)
 	if err != nil {
 		return err
 	}
-	m := &messages.InitializeCheckout{OrderId: req.OrderID, PaymentProvider: req.PaymentProvider, ExpectedTotal: req.ExpectedTotal}
+	m := &messages.InitializeCheckout{PaymentProvider: req.PaymentProvider, ExpectedTotal: req.ExpectedTotal}
+	switch {
+	case req.OrderID != nil:
+		m.OrderId = *req.OrderID
+	case exchangeOf(r).session != "":
+		m.OrderId, c.orderMade = rand.Text(), true
+	}
 	s.complete(m)
 	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	return s.finishCheckout(w, r, c, m)
@@ -55,6 +63,9 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 	watch := s.Courier.Watch(string(eventlog.KindCart), string(c.id))
 	defer watch.Close()
 	reply, err := s.askReserving(r, c, m)
+	if c.orderMade {
+		reply, err = s.joinCheckout(r, c, m, reply, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -69,6 +80,33 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 		}
 	}
 	return c.answer(w, http.StatusOK, reply)
+}
+
+// joinTries bounds how often a checkout is tried that others begin and end all the time.
+const joinTries = 3
+
+// joinCheckout asks for a checkout again, for the order that the cart is frozen for already, if that is why it was
+// refused: a client that does not name the order means the one that there is, and a repeat changes nothing. An order is
+// named anew for each freeze, since whoever takes payments goes by it, and the total may be another next time.
+func (s *server) joinCheckout(r *http.Request, c *change, m *messages.InitializeCheckout, reply *actor.Reply, err error) (*actor.Reply, error) {
+	for range joinTries {
+		if err == nil || problemOf(err).Code != "cart_frozen" {
+			break
+		}
+		now, queryErr := s.query(r, c.id, &actor.Query{})
+		if queryErr != nil {
+			return nil, queryErr
+		}
+		cart, viewErr := readView(now.View)
+		if viewErr != nil {
+			return nil, viewErr
+		}
+		if m.OrderId = cart.Order; cart.Status != string(grain.StatusCheckout) {
+			m.OrderId = rand.Text() // it is open again
+		}
+		reply, err = s.askReserving(r, c, m)
+	}
+	return reply, err
 }
 
 // settleWait bounds how long an answer waits for what is settled anyway.

@@ -227,7 +227,7 @@ func (s *server) clearItems(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) removeItem(w http.ResponseWriter, r *http.Request) error {
 	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
-		id, err := partID(r, "item", "item_not_found")
+		id, err := partID(r, "item_not_found")
 		return &messages.RemoveItem{Id: id}, err
 	})
 }
@@ -243,7 +243,7 @@ func (s *server) changeItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := partID(r, "item", "item_not_found")
+	id, err := partID(r, "item_not_found")
 	if err != nil {
 		return err
 	}

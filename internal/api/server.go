@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"time"
@@ -56,6 +57,10 @@ type Options struct {
 	Logger     *slog.Logger
 	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.
 	BackendTokens []string
+	// CORSOrigins are the origins whose pages may read answers, and change the cart of their browser's cookie.
+	CORSOrigins []Origin
+	// SecureCookies marks cookies Secure on connections without TLS too: for TLS that ends before cartd.
+	SecureCookies bool
 	// Currency of carts that are made without one; "" leaves it to the first product.
 	Currency string
 	// TaxRounding and TaxLevel say how carts that get their first line from now on round VAT: half-even, half-up or
@@ -74,8 +79,10 @@ type Options struct {
 // server holds what handlers need. It is read-only once made.
 type server struct {
 	Options
-	tokens    tokens
-	deadlines *deadlines
+	tokens       tokens
+	deadlines    *deadlines
+	crossOrigin  *http.CrossOriginProtection
+	successorKey [32]byte
 }
 
 // New returns the handler of the public port.
@@ -92,6 +99,7 @@ func New(opts Options) http.Handler {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout)}
-	return s.observe(s.router())
+	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout), crossOrigin: trusting(opts.CORSOrigins)}
+	_, _ = rand.Read(s.successorKey[:]) // never fails
+	return s.observe(s.cors(s.router()))
 }

@@ -27,7 +27,11 @@ func (s *server) addVoucher(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.voucher(r, req.Code)
+	return s.finishVoucher(w, r, c, req.Code)
+}
+
+func (s *server) finishVoucher(w http.ResponseWriter, r *http.Request, c *change, code string) error {
+	m, err := s.voucher(r, code)
 	if err != nil {
 		if err := s.unlessApplied(r, c, err); err != nil {
 			return err
@@ -82,7 +86,7 @@ func instant(t *time.Time) string {
 
 func (s *server) removeVoucher(w http.ResponseWriter, r *http.Request) error {
 	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
-		id, err := partID(r, "v", "voucher_not_found")
+		id, err := partID(r, "voucher_not_found")
 		return &messages.RemoveVoucher{Id: id}, err
 	})
 }

@@ -16,6 +16,10 @@ type Command struct {
 	IfVersion *uint64
 	// MustExist refuses the command when the grain has no events.
 	MustExist bool
+	// Create, if not nil, is applied before the steps when the grain has no events, in the same commit: if the command
+	// has no effect, nothing is stored. It has no outcome. A command whose steps are accepted and change nothing still
+	// creates.
+	Create Mutation
 	// Minimal leaves out the reply's View.
 	Minimal bool
 	// Settles lets the command pass Config.MaxEvents: it ends what an earlier one has begun.

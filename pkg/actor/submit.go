@@ -145,17 +145,15 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
-	if g.cfg.Due != nil {
-		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
-			if state == g.state {
-				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
-			}
-			ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
-			if out, changed := g.step(state, m, &ev); changed {
-				batch = append(batch, ev)
-			} else if out.Refusal != nil {
-				return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
-			}
+	if m := g.before(cmd, now); m != nil {
+		if state == g.state {
+			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
+		}
+		ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
+		if out, changed := g.step(state, m, &ev); changed {
+			batch = append(batch, ev)
+		} else if out.Refusal != nil {
+			return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
 		}
 	}
 	var refused *Refusal // the one that decides, if the command is refused
@@ -204,6 +202,17 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		g.renderFor(reply)
 	}
 	return batch, reply
+}
+
+// before returns what is to be applied before the steps of cmd, in the same commit; nil for nothing.
+func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
+	switch {
+	case g.info.Version == 0 && cmd.Create != nil:
+		return cmd.Create
+	case g.cfg.Due != nil:
+		return g.cfg.Due(g.state, cmd.Steps[0].Mutation, now)
+	}
+	return nil
 }
 
 // payloadBytes is room for what most mutations encode to.
