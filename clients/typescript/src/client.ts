@@ -25,7 +25,7 @@ export class CartClient {
     return { cart: body.result, etag: headers.get("etag") ?? "", mutations: body.mutations, replayed: false };
   }
 
-  getCart(id: string, { signal, known, ...query }: ReadOptions & QueryOf<"getCart"> = {}): Promise<Cart> {
+  async getCart(id: string, { signal, known, ...query }: ReadOptions & QueryOf<"getCart"> = {}): Promise<Cart> {
     return this.#http.read<Cart>(at(id), { ...(signal && { signal }), ...(known && { known }) }, query);
   }
 
@@ -121,7 +121,7 @@ export class CartClient {
   }
 
   /** listEvents returns a page of the cart's history, oldest first; the next one is `after: page.next`. */
-  listEvents(id: string, { signal, ...query }: CallOptions & QueryOf<"listCartEvents"> = {}): Promise<EventPage> {
+  async listEvents(id: string, { signal, ...query }: CallOptions & QueryOf<"listCartEvents"> = {}): Promise<EventPage> {
     return this.#http.read<EventPage>(`${at(id)}/events`, { ...(signal && { signal }) }, query);
   }
 
@@ -134,7 +134,7 @@ export class CartClient {
     return follow(this.#http, `${at(id)}/events`, options);
   }
 
-  #change(method: string, id: string, path: string, body: unknown, options?: InBranch): Promise<Change> {
+  async #change(method: string, id: string, path: string, body: unknown, options?: InBranch): Promise<Change> {
     return this.#http.change(method, at(id) + path, body, options, inBranch(options));
   }
 }

@@ -1173,7 +1173,7 @@ export interface components {
              * Format: int32
              * @default 0
              */
-            type: number;
+            type?: number;
             text?: string;
         };
         NewDelivery: {
@@ -1245,7 +1245,7 @@ export interface components {
              * Format: int32
              * @default 0
              */
-            type: number;
+            type?: number;
             /** @description The text. */
             marking?: string;
         };
@@ -1469,13 +1469,13 @@ export interface components {
             sku: components["schemas"]["Sku"];
             quantity: components["schemas"]["Quantity"];
             /** @default 0 */
-            price: components["schemas"]["UnitPrice"];
+            price?: components["schemas"]["UnitPrice"];
             /** @description Before any reduction; 0: not known. */
             orgPrice?: components["schemas"]["UnitPrice"];
             /** @default 0 */
-            tax: components["schemas"]["Tax"];
+            tax?: components["schemas"]["Tax"];
             /** @default false */
-            priceExVat: boolean;
+            priceExVat?: boolean;
             name?: string;
             image?: string;
             /** Format: int64 */
@@ -1507,7 +1507,7 @@ export interface components {
         ChangeQuantityPayload: {
             id: components["schemas"]["PartId"];
             /** @default 0 */
-            quantity: components["schemas"]["QuantityOrNone"];
+            quantity?: components["schemas"]["QuantityOrNone"];
         };
         LineItemAttributesPayload: {
             id: components["schemas"]["PartId"];
@@ -1523,11 +1523,11 @@ export interface components {
             provider: string;
             items: components["schemas"]["PartId"][];
             /** @default 0 */
-            price: components["schemas"]["UnitPrice"];
+            price?: components["schemas"]["UnitPrice"];
             /** @default 0 */
-            tax: components["schemas"]["Tax"];
+            tax?: components["schemas"]["Tax"];
             /** @default false */
-            priceExVat: boolean;
+            priceExVat?: boolean;
             address?: components["schemas"]["NewAddress"];
             pickupPoint?: components["schemas"]["NewPickupPoint"];
             country?: components["schemas"]["Country"];
@@ -1572,10 +1572,10 @@ export interface components {
         RefreshedLine: {
             id: components["schemas"]["PartId"];
             /** @default 0 */
-            price: components["schemas"]["UnitPrice"];
+            price?: components["schemas"]["UnitPrice"];
             orgPrice?: components["schemas"]["UnitPrice"];
             /** @default 0 */
-            tax: components["schemas"]["Tax"];
+            tax?: components["schemas"]["Tax"];
             priceExVat?: boolean;
             /** Format: int64 */
             stock?: number;
