@@ -136,7 +136,9 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 	if c.cmd.IfVersion, err = ifMatch(r); err != nil {
 		return nil, err
 	}
-	if c.body, err = readBody(r); err != nil {
+	if x := exchangeOf(r); x.session != "" {
+		c.body = x.body
+	} else if c.body, err = readBody(r); err != nil {
 		return nil, err
 	}
 	if v != nil {
@@ -199,7 +201,7 @@ func (c *change) problemOf(reply *actor.Reply) *problem {
 		p.Mutations = p.Mutations[c.lead:] // that the cart would have been cleared first is not the client's business
 	}
 	p.Errors = c.fieldErrors(p.Mutations)
-	p.Cart, p.replayed = reply.View, reply.Replayed
+	p.Cart = reply.View
 	if reply.Refusal.Code == actor.CodeVersionConflict {
 		p.etag = etag(reply.Version)
 		p.Detail = "If-Match does not name the present version of the cart, which is " + p.etag
@@ -341,6 +343,14 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 		return fault("cart_merged", "the cart was merged into another")
 	}
 	return err
+}
+
+// refuse answers with err, which was found before the grain was asked, unless c is a repeat: that is answered as one.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, c *change, err error) error {
+	if err := s.unlessApplied(r, c, err); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
 }
 
 // seen is what a handler has to know of a cart.

@@ -68,6 +68,8 @@ func (s *server) cors(next http.Handler) http.Handler {
 		AllowedHeaders: []string{"Accept", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "Traceparent", "X-Request-Id"},
 		ExposedHeaders: []string{"ETag", "Idempotent-Replayed", "Location", "Preference-Applied", "Retry-After", "X-Request-Id"},
 		MaxAge:         preflightSeconds,
+		// A preflight is answered as any OPTIONS is, with what is possible at the path.
+		OptionsPassthrough: true,
 	}
 	for _, o := range s.CORSOrigins {
 		opts.AllowedOrigins = append(opts.AllowedOrigins, string(o))

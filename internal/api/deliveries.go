@@ -76,9 +76,9 @@ func (s *server) addDelivery(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case req.Provider == "" || len(req.Provider) > 64:
-		return s.unlessApplied(r, c, invalid("provider", "must have 1 to 64 bytes"))
+		return s.refuse(w, r, c, invalid("provider", "must have 1 to 64 bytes"))
 	case len(req.Items) == 0:
-		return s.unlessApplied(r, c, invalid("items", "at least one line is needed"))
+		return s.refuse(w, r, c, invalid("items", "at least one line is needed"))
 	case !validCountry(m.Country):
 		return invalid(field, "must be two letters")
 	}

@@ -34,6 +34,7 @@ const token = "secret-of-the-backend"
 type shop struct {
 	t       testing.TB
 	url     string
+	handler http.Handler
 	store   *memlog.Log
 	grains  *cluster.Single
 	reg     *prometheus.Registry
@@ -79,7 +80,8 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	if change != nil {
 		change(&opts)
 	}
-	server := httptest.NewServer(api.New(opts))
+	s.handler = api.New(opts)
+	server := httptest.NewServer(conforming(t, s.handler))
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()

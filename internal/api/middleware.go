@@ -20,6 +20,7 @@ type exchange struct {
 	route      string       // template of the route, for metrics
 	vars       pathVars     // of the route
 	session    grain.CartID // the cart of a request of the session API; "" elsewhere
+	body       body         // of a change of the session API: read once, though it may be tried twice
 	answer     recorder
 }
 

@@ -27,9 +27,8 @@ type problem struct {
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
-	etag     string // of the cart, where there is one
-	replayed bool   // the answer to the repeat of a change that was applied
-	cause    error  // for the log
+	etag  string // of the cart, where there is one
+	cause error  // for the log
 }
 
 // fieldError says what is wrong with one part of a request.

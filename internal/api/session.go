@@ -1,7 +1,7 @@
 package api
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -22,52 +22,74 @@ func (s *server) session(h handler) handler {
 		if err := s.crossOrigin.Check(r); err != nil { // GET passes
 			return fault("cross_site", "a page of another origin may not change the cart; an origin of the shop's own is named by --cors-origin")
 		}
-		x := exchangeOf(r)
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
 		id, known := cookieCart(r)
 		if !known {
 			id = freshCart()
-			if r.Header.Get("Sec-Fetch-Site") != "cross-site" { // a browser that took it would forget its own
+			if !read || r.Header.Get("Sec-Fetch-Site") != "cross-site" { // it did not send its own, and might forget that for this
 				s.setCookie(w, r, id)
 			}
 		}
+		x := exchangeOf(r)
 		x.session = id
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if read {
 			return h(w, r)
 		}
-		b, err := readBody(r) // once for both attempts
-		if err != nil {
+		var err error
+		if x.body, err = readBody(r); err != nil {
 			return err
 		}
-		r.Body = io.NopCloser(bytes.NewReader(b))
 		err = h(w, r)
 		if err == nil || !over(err) || r.Header["If-Match"] != nil { // who names a version means this cart
 			return err
 		}
-		return s.startAnew(w, r, h, b, err)
+		return s.startAnew(w, r, h, err)
 	}
 }
 
 // over reports whether err says that a cart takes no changes any more: it has come to its end, or is somebody else's by
-// now. The repeat of a change that it took before does not ask for another cart.
+// now.
 func over(err error) bool {
-	p := problemOf(err)
-	switch p.Code {
+	switch problemOf(err).Code {
 	case "cart_ordered", "cart_merged", "cart_deleted", "cart_expired", "cart_not_found":
-		return !p.replayed
+		return true
 	}
 	return false
 }
 
+// took reports whether a cart has taken the request before: its repeat is not to be applied to another.
+func (s *server) took(r *http.Request, id grain.CartID) (bool, error) {
+	key, err := idempotencyKey(r)
+	if err != nil || key == "" {
+		return false, err
+	}
+	reply, err := s.ask(r, id, &actor.Query{Key: key, Minimal: true})
+	if err != nil {
+		return false, nothingChanged(err)
+	}
+	return reply.Replayed, nil
+}
+
+// nothingChanged is err, of a request that had not come to its change yet.
+func nothingChanged(err error) error {
+	if errors.Is(err, cluster.ErrOutcomeUnknown) {
+		return fmt.Errorf("%w: %w", errTooLate, err)
+	}
+	return err
+}
+
 // startAnew tries a change on the cart that follows on the session's, which has ended with the error ended. What only
 // fails because the new cart is empty is answered as the old one did; nothing is stored then, and the cookie stays.
-func (s *server) startAnew(w http.ResponseWriter, r *http.Request, h handler, b body, ended error) error {
+func (s *server) startAnew(w http.ResponseWriter, r *http.Request, h handler, ended error) error {
 	x := exchangeOf(r)
+	if took, err := s.took(r, x.session); took || err != nil {
+		return cmp.Or(err, ended)
+	}
 	next, err := s.successor(r, x.session)
 	if err != nil {
 		return err
 	}
 	x.session = next
-	r.Body = io.NopCloser(bytes.NewReader(b))
 	s.setCookie(w, r, next)
 	if err = h(w, r); err == nil {
 		return nil
@@ -101,14 +123,12 @@ func (s *server) successor(r *http.Request, old grain.CartID) (grain.CartID, err
 		id := grain.CartIDOf([16]byte(mac.Sum(nil)))
 		reply, err := s.ask(r, id, &actor.Query{})
 		switch {
-		case errors.Is(err, cluster.ErrOutcomeUnknown): // nothing was to be changed
-			return "", fmt.Errorf("%w: %w", errTooLate, err)
 		case err != nil:
-			return "", err
-		case reply.Version == 0:
-			return id, nil
+			return "", nothingChanged(err)
 		case reply.Refusal != nil:
 			continue
+		case reply.Version == 0:
+			return id, nil
 		}
 		cart, err := readView(reply.View)
 		if err != nil {
