@@ -1590,6 +1590,10 @@ export interface components {
             orderId: components["schemas"]["OrderId"];
             paymentProvider?: string;
             expectedTotal?: components["schemas"]["Amount"];
+            /** @description Ignored, as the next two: it is the server that asks vouchers. */
+            limitsHeld?: boolean;
+            reservation?: string;
+            reserved?: string[];
             /**
              * Format: int64
              * @description The freeze ends by itself after this time; 0: as the server does.
@@ -2354,7 +2358,13 @@ export type $defs = Record<string, never>;
 export interface operations {
     getSessionCart: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description The `ETag`s that the client has. If the present one is among them, the answer is 304.
@@ -2385,7 +2395,13 @@ export interface operations {
     };
     changeSessionItem: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2437,7 +2453,13 @@ export interface operations {
     };
     addSessionItem: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2475,7 +2497,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -2490,7 +2512,13 @@ export interface operations {
     };
     clearSessionCart: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2537,7 +2565,13 @@ export interface operations {
     };
     addSessionItems: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2575,7 +2609,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -2590,7 +2624,13 @@ export interface operations {
     };
     getSessionCartById: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description The `ETag`s that the client has. If the present one is among them, the answer is 304.
@@ -2627,7 +2667,13 @@ export interface operations {
     };
     removeSessionItem: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2680,7 +2726,13 @@ export interface operations {
     };
     addSessionVoucher: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2718,7 +2770,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -2733,7 +2785,13 @@ export interface operations {
     };
     removeSessionVoucher: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2786,7 +2844,13 @@ export interface operations {
     };
     addSessionDelivery: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2824,7 +2888,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -2839,7 +2903,13 @@ export interface operations {
     };
     removeSessionDelivery: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2892,7 +2962,13 @@ export interface operations {
     };
     setSessionPickupPoint: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2950,7 +3026,13 @@ export interface operations {
     };
     setSessionUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -2988,7 +3070,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["UserBound"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -3002,7 +3084,13 @@ export interface operations {
     };
     setSessionMarking: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -3060,7 +3148,13 @@ export interface operations {
     };
     removeSessionMarking: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -3113,7 +3207,13 @@ export interface operations {
     };
     setSessionSubscriptionDetails: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -3151,7 +3251,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -3165,7 +3265,13 @@ export interface operations {
     };
     startSessionCheckout: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
@@ -3203,7 +3309,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["CrossSite"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["CartNotFound"];
             409: components["responses"]["CheckoutRefused"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
@@ -3217,7 +3323,13 @@ export interface operations {
     };
     abortSessionCheckout: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
             header?: {
                 /**
                  * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
