@@ -1,6 +1,7 @@
 // A browser for tests, spoken to in the DevTools protocol over a pipe: no port, and no package.
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -85,9 +86,10 @@ export class Page {
 
   async close(): Promise<void> {
     const ended = new Promise((resolve) => this.#browser.once("exit", resolve));
-    this.#browser.kill("SIGKILL");
+    this.#session = undefined;
+    this.#call("Browser.close", {}).catch(() => {}); // its children end with it
     await ended;
-    rmSync(this.#profile, { recursive: true, maxRetries: 10, force: true }); // its children may still write
+    await rm(this.#profile, { recursive: true, maxRetries: 20 });
   }
 
   #call(method: string, params: object): Promise<any> {
