@@ -51,7 +51,7 @@ export async function* follow(transport: Transport, path: string, options: Follo
       if (!resp.headers.get("content-type")?.startsWith("text/event-stream") || !resp.body) throw badAnswer(req, resp);
       for await (const message of messages(bytes(resp.body), alive, (ms) => (pause = ms))) {
         const event: CartEvent = JSON.parse(message.data);
-        if (event.version <= last) continue;
+        if (!(event.version > last)) continue; // seen, or no event of a cart
         yield event;
         last = event.version; // whoever breaks off here has had it
       }

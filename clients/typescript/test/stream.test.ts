@@ -87,7 +87,7 @@ test("events come once and in order over connections that break", async () => {
     (req) => req.socket.destroy(),
     (_, res) => res.writeHead(503, { "retry-after": "0" }).end('{"code":"unavailable","title":"x"}'),
     (req, res) => open(res).write(frame(3) + frame(4).slice(0, -20), () => req.socket.destroy()), // in the middle of a message
-    (_, res) => open(res).write("retry: 1\n: still here\n\n" + frame(3) + frame(4) + frame(5)), // 3 has been seen
+    (_, res) => open(res).write("retry: 1\n: still here\n\nevent: hello\ndata: {}\n\n" + frame(3) + frame(4) + frame(5)), // 3 has been seen
   );
   assert.deepEqual(await take(at.client.events("c", { types: ["AddItem", "RemoveItem"] }), 5), [1, 2, 3, 4, 5]);
   assert.deepEqual(at.asked.map((a) => a.last), ["0", "2", "2", "2", "3"]);
