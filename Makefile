@@ -14,6 +14,8 @@ TIME     ?= 1s
 CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
+SPECTRAL := 6.16.3
+BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
 NODE   := clients/typescript/with-node
@@ -24,7 +26,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run example test test-clients race lint generate generate-check openapi bench bench-million bench-http prove crash fuzz cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +45,7 @@ test: ## Run all tests, with the race detector if there is a C compiler
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
 	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then cd bench; $(GOTEST) $$race ./...; fi
 
-test-clients: build ## Test the TypeScript client against bin/cartd, if there is Node.js or apt-get can install it
+test-clients: build openapi ## Test the TypeScript client against bin/cartd, if there is Node.js or apt-get can install it
 	@$(NODE) --or-skip npm run --silent generate-check || { echo >&2 "The client's types are not those of the contract: run 'make generate' and commit the result."; exit 1; }
 	@$(NODE) --or-skip npm --silent test
 
@@ -58,7 +60,7 @@ lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
 	staticcheck=$$(go tool -n staticcheck); cd bench; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...
 	$(BUF) lint proto
 
-generate: ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
+generate: openapi ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
 	@$(regenerate); rm -f pkg/messages/*.pb.go; cp "$$fresh"/pkg/messages/*.pb.go pkg/messages
 	@$(NODE) --or-skip npm run --silent generate
 
@@ -69,6 +71,13 @@ generate-check: ## Fail if pkg/messages is not what proto/ makes it
 openapi: ## Write bin/openapi.json, the contract that servers answer at /openapi.json
 	@mkdir -p bin
 	go run ./internal/api/openapi/print >bin/openapi.json
+
+lint-openapi: openapi ## Look through the contract with Spectral, if there is npm
+	@if ! command -v npx >/dev/null; then printf '\n*** THE CONTRACT WAS NOT LINTED: there is no npx here.\n\n' >&2; exit 0; fi; \
+		set -x; npx --yes @stoplight/spectral-cli@$(SPECTRAL) lint bin/openapi.json --ruleset .spectral.yaml --fail-severity hint
+
+browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
+	CARTD_TEST_BROWSER=$(BROWSER) go test -count=1 -v -run '^TestDocsShowEveryOperationInABrowser$$' ./internal/api
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)

@@ -21,15 +21,14 @@ type serveCmd struct {
 	Data      string `default:"./data" type:"path" help:"Directory of the event log."`
 	Store     string `default:"file" enum:"file" help:"Event store: file."`
 
-	Catalog    string `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
-	Deliveries string `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
-	Vouchers   string `default:"demo" help:"Vouchers: a JSON file, an http(s) URL with {code} or of the whole list, or demo."`
-	Currency   string `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
-
-	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
-
+	Catalog       string   `default:"demo" help:"Products: a JSON file, an http(s) URL with {sku} and {country}, or demo."`
+	Deliveries    string   `default:"demo" help:"Delivery options: a JSON file, an http(s) URL with {provider} and {country}, or demo."`
+	Vouchers      string   `default:"demo" help:"Vouchers: a JSON file, an http(s) URL with {code} or of the whole list, or demo."`
+	Currency      string   `default:"" help:"ISO 4217 currency of carts made without one. Empty: that of the first product."`
 	CORSOrigin    []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Origin, like https://shop.example, whose pages may call the API from a browser; several separated by commas or by repeating it. Under /cart their requests may carry the cookie."`
 	SecureCookies bool     `help:"Mark cookies Secure although cartd itself does not speak TLS: for a proxy before it that does."`
+
+	BackendToken string `help:"Token of the shop's backend; several separated by commas. Without one the backend's routes do not exist. Better set in the environment than on the command line."`
 
 	TaxRounding string        `default:"half-even" enum:"half-even,half-up,half-down" help:"What becomes of half a minor unit of VAT: half-even, half-up or half-down. For carts that get their first line from now on."`
 	TaxLevel    string        `default:"line" enum:"line,unit" help:"Where VAT is rounded: line or unit. For carts that get their first line from now on."`
@@ -83,14 +82,14 @@ func (c *serveCmd) Validate() error {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
 	}
-	if _, err := origins(c.CORSOrigin); err != nil {
-		return fmt.Errorf("--cors-origin: %w", err)
-	}
 	if c.FeedRetention < 0 {
 		return fmt.Errorf("--feed-retention: %v must not be negative", c.FeedRetention)
 	}
 	if c.Currency != "" && !currencyForm.MatchString(c.Currency) {
 		return fmt.Errorf("--currency: %q is not three capital letters", c.Currency)
+	}
+	if _, err := origins(c.CORSOrigin); err != nil {
+		return fmt.Errorf("--cors-origin: %w", err)
 	}
 	return nil
 }

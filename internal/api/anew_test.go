@@ -34,6 +34,9 @@ func TestTheNextChangeAfterTheEndStartsANewCart(t *testing.T) {
 				t.Error("a read starts a new cart")
 			}
 			a := b.want(b.ask("POST", "/cart", `{"sku":"71053","quantity":1}`, "Idempotency-Key", "second"), 200, "")
+			if old, now := b.send("GET", "/cart/"+old, ""), b.send("GET", "/cart", ""); now.header.Get("Vary") != "Cookie" || old.header.Get("Vary") != "" {
+				t.Errorf("the cart varies with %q: a browser's cache would take one cart's version 2 for the other's", now.header.Get("Vary"))
+			}
 			if b.cart == old || a.field("result.id") != b.cart || a.field("result.version") != "2" || a.field("result.items.0.sku") != "71053" || a.field("result.items.1") != "" {
 				t.Errorf("after %s the cart is %s", old, a.body)
 			}
@@ -207,49 +210,58 @@ func TestOutcomeUnknownOfANewCartIsFoundByItsRepeat(t *testing.T) {
 	}
 }
 
-// hiding is carts of which one is not shown to anybody: it is somebody else's by now.
+// hiding is carts of which one is not shown to anybody, and why.
 type hiding struct {
 	api.Asker
-	mu sync.Mutex // guards id
-	id string
+	mu       sync.Mutex // guards the rest
+	id, code string
 }
 
-func (h *hiding) hide(id string) {
+func (h *hiding) hide(id, code string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.id = id
+	h.id, h.code = id, code
 }
 
 func (h *hiding) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
 	h.mu.Lock()
-	hidden := h.id
+	hidden, code := h.id, h.code
 	h.mu.Unlock()
 	if id == hidden {
-		return &actor.Reply{Refusal: actor.Refuse(actor.CodeNotFound, "there is no such cart")}, nil
+		return &actor.Reply{Refusal: actor.Refuse(code, "It is not shown.")}, nil
 	}
 	return h.Asker.Ask(ctx, kind, id, msg)
 }
 
-// A browser whose cart is somebody else's by now would otherwise have none for good: its pages cannot take the cookie away.
-func TestACartThatIsSomebodyElsesIsFollowedByANewOne(t *testing.T) {
-	carts := &hiding{}
-	b := &browser{shop: openShop(t, func(o *api.Options) { carts.Asker = o.Carts; o.Carts = carts })}
-	b.want(b.ask("POST", "/cart", addLantern), 200, "")
-	old := b.cart
-	carts.hide(old)
-	b.want(b.ask("GET", "/cart", ""), 404, "cart_not_found")
-	b.want(b.ask("DELETE", "/cart/1", ""), 404, "cart_not_found")
-	if b.cart != old {
-		t.Error("a new cart was started for nothing")
-	}
-	for range 2 {
-		b.want(b.ask("POST", "/cart", `{"sku":"85123A","quantity":1}`), 200, "")
-	}
-	if b.cart == old || b.quantity() != "2" {
-		t.Errorf("cart %s has %s, want another than %s with 2", b.cart, b.quantity(), old)
-	}
-	carts.hide("")
-	if a := b.want(b.request("GET", "/v1/carts/"+old, ""), 200, ""); a.field("version") != "2" {
-		t.Errorf("the old cart has changed: %s", a.body)
+// A browser whose cart has expired, or is somebody else's by now, would otherwise have none for good: its pages cannot take
+// the cookie away.
+func TestACartThatIsNotShownAnyMoreIsFollowedByANewOne(t *testing.T) {
+	for _, tc := range []struct {
+		refusal, code string
+		status        int
+	}{{actor.CodeNotFound, "cart_not_found", 404}, {"cart_expired", "cart_expired", 410}} {
+		t.Run(tc.code, func(t *testing.T) {
+			carts := &hiding{}
+			b := &browser{shop: openShop(t, func(o *api.Options) { carts.Asker = o.Carts; o.Carts = carts })}
+			b.want(b.ask("POST", "/cart", addLantern), 200, "")
+			old := b.cart
+			carts.hide(old, tc.refusal)
+			b.want(b.ask("GET", "/cart", ""), tc.status, tc.code)
+			b.want(b.ask("DELETE", "/cart/1", ""), tc.status, tc.code)
+			b.want(b.ask("POST", "/cart", addLantern, "If-Match", `"main-2"`), tc.status, tc.code)
+			if b.cart != old {
+				t.Error("a new cart was started for nothing")
+			}
+			for range 2 {
+				b.want(b.ask("POST", "/cart", `{"sku":"85123A","quantity":1}`), 200, "")
+			}
+			if b.cart == old || b.quantity() != "2" {
+				t.Errorf("cart %s has %s, want another than %s with 2", b.cart, b.quantity(), old)
+			}
+			carts.hide("", "")
+			if a := b.want(b.request("GET", "/v1/carts/"+old, ""), 200, ""); a.field("version") != "2" {
+				t.Errorf("the old cart has changed: %s", a.body)
+			}
+		})
 	}
 }

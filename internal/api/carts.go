@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -45,11 +44,12 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 			return invalid("id", "%s", err)
 		}
 	}
-	m := s.newCart()
-	m.Currency, m.Country, m.UserId = cmp.Or(req.Currency, m.Currency), strings.ToUpper(req.Country), req.UserID
+	if req.Currency == "" {
+		req.Currency = s.Currency
+	}
 	c := &change{id: id, body: b}
 	c.cmd.Minimal = wantsMinimal(r)
-	c.cmd.Steps = []actor.Step{{Mutation: m}}
+	c.cmd.Steps = []actor.Step{{Mutation: &messages.CartCreated{Currency: req.Currency, Country: strings.ToUpper(req.Country), UserId: req.UserID}}}
 	reply, err := s.askChange(r, c)
 	if err != nil {
 		return err
@@ -57,9 +57,6 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Location", "/v1/carts/"+string(id))
 	return c.answer(w, http.StatusCreated, reply)
 }
-
-// newCart returns what makes a cart of which nothing is known.
-func (s *server) newCart() *messages.CartCreated { return &messages.CartCreated{Currency: s.Currency} }
 
 func (s *server) readCart(w http.ResponseWriter, r *http.Request) error {
 	id, err := cartID(r)

@@ -94,7 +94,7 @@ type refusedItem struct {
 
 // cartID returns the id of the session, or else in the path. One that no cart can have names no cart.
 func cartID(r *http.Request) (grain.CartID, error) {
-	if id := exchangeOf(r).session; id != "" {
+	if id := exchangeOf(r).session.cart; id != "" {
 		return id, nil
 	}
 	v, ok := pathVar(r, "id")
@@ -136,8 +136,8 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 	if c.cmd.IfVersion, err = ifMatch(r); err != nil {
 		return nil, err
 	}
-	if x := exchangeOf(r); x.session != "" {
-		c.body = x.body
+	if x := exchangeOf(r); x.session.cart != "" {
+		c.body = x.session.body
 	} else if c.body, err = readBody(r); err != nil {
 		return nil, err
 	}

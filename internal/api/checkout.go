@@ -27,7 +27,7 @@ func (s *server) startCheckout(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case req.OrderID != nil:
 		m.OrderId = *req.OrderID
-	case exchangeOf(r).session != "":
+	case exchangeOf(r).session.cart != "":
 		m.OrderId, c.orderMade = rand.Text(), true
 	}
 	s.complete(m)

@@ -8,19 +8,17 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
-
-	"cartd/internal/grain"
 )
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
 type exchange struct {
+	session session // of a request of the session API
+
 	connection context.Context // for its values alone
 	due        *deadline
-	id         string       // request id, in logs and in the answer's X-Request-Id
-	route      string       // template of the route, for metrics
-	vars       pathVars     // of the route
-	session    grain.CartID // the cart of a request of the session API; "" elsewhere
-	body       body         // of a change of the session API: read once, though it may be tried twice
+	id         string   // request id, in logs and in the answer's X-Request-Id
+	route      string   // template of the route, for metrics
+	vars       pathVars // of the route
 	answer     recorder
 }
 

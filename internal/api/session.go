@@ -13,7 +13,14 @@ import (
 	"cartd/internal/cluster"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
+
+// session is what handlers have to know of a request of the session API. It is empty elsewhere.
+type session struct {
+	cart grain.CartID // in whose place none is in the path
+	body body         // of a change: read once, though it may be tried on two carts
+}
 
 // session makes a handler of the resource API one of the session API: its cart is that of the cookie, which need not
 // exist yet. If that cart is over, a change is tried on a new one.
@@ -30,8 +37,9 @@ func (s *server) session(h handler) handler {
 				s.setCookie(w, r, id)
 			}
 		}
-		x := exchangeOf(r)
-		x.session = id
+		w.Header().Add("Vary", "Cookie") // versions of two carts have the same entity tags
+		x := &exchangeOf(r).session
+		x.cart = id
 		if read {
 			return h(w, r)
 		}
@@ -81,15 +89,15 @@ func nothingChanged(err error) error {
 // startAnew tries a change on the cart that follows on the session's, which has ended with the error ended. What only
 // fails because the new cart is empty is answered as the old one did; nothing is stored then, and the cookie stays.
 func (s *server) startAnew(w http.ResponseWriter, r *http.Request, h handler, ended error) error {
-	x := exchangeOf(r)
-	if took, err := s.took(r, x.session); took || err != nil {
+	x := &exchangeOf(r).session
+	if took, err := s.took(r, x.cart); took || err != nil {
 		return cmp.Or(err, ended)
 	}
-	next, err := s.successor(r, x.session)
+	next, err := s.successor(r, x.cart)
 	if err != nil {
 		return err
 	}
-	x.session = next
+	x.cart = next
 	s.setCookie(w, r, next)
 	if err = h(w, r); err == nil {
 		return nil
@@ -143,16 +151,16 @@ func (s *server) successor(r *http.Request, old grain.CartID) (grain.CartID, err
 
 // create makes a change of the session API one that makes its cart, if there is none.
 func (s *server) create(r *http.Request, c *change) {
-	if exchangeOf(r).session == "" || r.Header["If-Match"] != nil {
+	if exchangeOf(r).session.cart == "" || r.Header["If-Match"] != nil {
 		return
 	}
-	c.created = s.newCart()
+	c.created = &messages.CartCreated{Currency: s.Currency}
 	c.cmd.MustExist, c.cmd.Create = false, c.created
 }
 
 // mayBeNew reports whether the request's cart does not exist and would be made by a change.
 func (s *server) mayBeNew(r *http.Request, id grain.CartID) bool {
-	if exchangeOf(r).session == "" || r.Header["If-Match"] != nil {
+	if exchangeOf(r).session.cart == "" || r.Header["If-Match"] != nil {
 		return false
 	}
 	reply, err := s.ask(r, id, &actor.Query{Minimal: true})

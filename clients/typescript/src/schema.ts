@@ -771,7 +771,7 @@ export interface paths {
          * This document
          * @description OpenAPI 3.1; schemas are JSON Schema 2020-12.
          */
-        get: operations["getOpenAPI"];
+        get: operations["getContract"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1971,6 +1971,7 @@ export interface components {
         /** @description The total is another, there is nothing in the cart, or it takes no changes. */
         CheckoutRefused: {
             headers: {
+                ETag: components["headers"]["PresentTag"];
                 "X-Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
@@ -2001,6 +2002,7 @@ export interface components {
         /** @description The cart does not take a mutation as it is now. */
         MutationRefused: {
             headers: {
+                ETag: components["headers"]["PresentTag"];
                 "X-Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
@@ -2308,6 +2310,11 @@ export interface components {
          * @example "main-4"
          */
         ETag: string;
+        /**
+         * @description Branch and version of the `cart` in the problem, if it has one.
+         * @example "main-4"
+         */
+        PresentTag: string;
         /**
          * @description Changes when the content does.
          * @example "Ck3UuBdTtKk"
@@ -4722,7 +4729,7 @@ export interface operations {
             504: components["responses"]["OutcomeUnknown"];
         };
     };
-    getOpenAPI: {
+    getContract: {
         parameters: {
             query?: never;
             header?: {

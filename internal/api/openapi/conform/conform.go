@@ -54,7 +54,7 @@ func (c *document) check(x *Exchange) error {
 	}
 	if x.Method == http.MethodOptions && x.Status != http.StatusNotFound { // the backend's, where there is none
 		if x.Status != http.StatusNoContent {
-			return fmt.Errorf("OPTIONS is answered with 204")
+			return errors.New("the answer to OPTIONS is 204")
 		}
 		return item.allow(x)
 	}
@@ -93,7 +93,7 @@ func (i *item) allow(x *Exchange) error {
 	}
 	slices.Sort(want)
 	if got := x.AnswerHeader.Get("Allow"); got != strings.Join(want, ", ") {
-		return fmt.Errorf("Allow is %q; the path has %v", got, want)
+		return fmt.Errorf("header Allow is %q; the path has %v", got, want)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ type loader struct {
 	compiler *jsonschema.Compiler
 }
 
-func load() (*document, error) {
+func newLoader() (*loader, error) {
 	whole, err := jsonschema.UnmarshalJSON(bytes.NewReader(openapi.JSON()))
 	if err != nil {
 		return nil, err
@@ -74,7 +74,12 @@ func load() (*document, error) {
 	l := &loader{whole.(map[string]any), jsonschema.NewCompiler()}
 	l.compiler.DefaultDraft(jsonschema.Draft2020)
 	l.compiler.AssertFormat()
-	if err := l.compiler.AddResource(location, whole); err != nil {
+	return l, l.compiler.AddResource(location, whole)
+}
+
+func load() (*document, error) {
+	l, err := newLoader()
+	if err != nil {
 		return nil, err
 	}
 	c := &document{}
