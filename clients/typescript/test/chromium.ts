@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { ending } from "./server.js";
 
 /** chromium is the path of a browser, undefined if there is none. */
 export const chromium = (process.env.PATH ?? "")
@@ -23,6 +24,7 @@ export class Page {
     const args = ["--headless=new", "--remote-debugging-pipe", `--user-data-dir=${this.#profile}`, "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage"];
     if (process.getuid?.() === 0) args.push("--no-sandbox"); // it refuses root otherwise
     this.#browser = spawn(chromium!, args, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+    ending(this.#browser);
     this.#browser.on("exit", (code) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`the browser ended with ${code}`));
     });

@@ -45,7 +45,7 @@ const methods: Record<keyof operations, keyof CartClient | `session.${keyof Sess
   abortCheckout: "abortCheckout",
   createOrder: "createOrder",
   applyMutations: "applyMutations",
-  getOpenAPI: null,
+  getContract: null,
   getDocs: null,
   getDocsFile: null,
 };

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { chromium, Page } from "./chromium.js";
-import { Cartd } from "./server.js";
+import { Cartd, ending } from "./server.js";
 
 /** storefront runs the example's server before a cartd, on a port of its own. */
 async function storefront(cartd: string) {
@@ -11,6 +11,7 @@ async function storefront(cartd: string) {
     env: { CARTD: cartd, SHOP: "http://127.0.0.1:0" },
     stdio: ["ignore", "pipe", "inherit"],
   });
+  ending(child);
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).once("line", resolve);
     child.once("exit", (code) => reject(new Error(`the example ended with ${code}`)));

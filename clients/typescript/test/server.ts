@@ -10,6 +10,17 @@ import { createInterface } from "node:readline";
 /** The backend token of every server here. */
 export const token = "shop-token";
 
+/** What a test has started ends with it, however it ends; and a file of tests that hangs is ended. */
+export function ending(child: ChildProcess): void {
+  const kill = () => child.kill("SIGKILL");
+  process.on("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
+}
+setTimeout(() => {
+  console.error("these tests hang");
+  process.exit(1);
+}, 180_000).unref();
+
 const binary = process.env.CARTD ?? new URL("../../../bin/cartd", import.meta.url).pathname;
 
 export class Cartd {
@@ -26,6 +37,7 @@ export class Cartd {
       { env: { PATH: process.env.PATH, CARTD_BACKEND_TOKEN: token }, stdio: ["ignore", "ignore", "pipe"] },
     );
     this.#process = child;
+    ending(child);
     let log = "";
     await new Promise<void>((serving, failed) => {
       child.on("error", failed);
