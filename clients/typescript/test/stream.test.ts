@@ -18,7 +18,7 @@ const streams: [name: string, text: string, want: [id: string, event: string, da
   ["nothing", "", []],
   ["a message", 'id: 1\nevent: AddItem\ndata: {"sku":"x"}\n\n', [["1", "AddItem", '{"sku":"x"}']]],
   ["carriage returns", "id:1\rdata:a\r\rid:2\rdata:b\r\r", [["1", "message", "a"], ["2", "message", "b"]]],
-  ["both", "id: 1\r\ndata: a\r\n\r\nid: 2\r\ndata: b\r\n\r\n", [["1", "message", "a"], ["2", "message", "b"]]],
+  ["both", "id: 1\r\nevent: x\r\ndata: a\r\ndata: b\r\n\r\nid: 2\r\ndata: c\r\n\r\n", [["1", "x", "a\nb"], ["2", "message", "c"]]],
   ["all three mixed", "data: a\r\n\ndata: b\r\rdata: c\n\r\n", [["", "message", "a"], ["", "message", "b"], ["", "message", "c"]]],
   ["several lines", "data: a\ndata\ndata:  b\n\n", [["", "message", "a\n\n b"]]],
   ["comments and unknown fields", ": hello\nfoo: bar\nretry: soon\ndata: a\n\n", [["", "message", "a"]]],
