@@ -108,4 +108,4 @@ cover: ## Write bin/cover.html, and the share of statements that tests reach
 	@go tool cover -func=bin/cover.out | tail -n 1
 
 clean: ## Remove what the targets above have built; carts in ./data stay
-	rm -rf bin
+	rm -rf bin clients/typescript/dist clients/typescript/build clients/typescript/node_modules
