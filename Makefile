@@ -1,4 +1,5 @@
-# All that a working copy needs: Go, git, make and bash. Every tool is a Go module that go fetches and builds once.
+# All that a working copy needs: Go, git, make and bash. Every tool is a Go module that go fetches and builds once. The
+# TypeScript client needs Node.js too; without it that part is left out, and says so.
 # `make` lists the targets.
 
 SHELL       := bash
@@ -17,6 +18,7 @@ SPECTRAL := 6.16.3
 BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
+NODE   := clients/typescript/with-node
 BUF    := go tool -modfile=tools.mod buf
 
 # Writes pkg/messages as it should be into $$fresh, which goes away with the recipe's shell.
@@ -24,7 +26,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -35,10 +37,17 @@ build: ## Build bin/cartd, static and stamped with VERSION
 run: build ## Serve the demo catalogue on http://127.0.0.1:8080, carts in ./data; ARGS='--idle 1m' adds flags
 	bin/cartd serve $(ARGS)
 
+example: ## Serve the example storefront on http://127.0.0.1:8082, with the cartd of 'make run'
+	@$(NODE) npm run --silent example
+
 test: ## Run all tests, with the race detector if there is a C compiler
-	@race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
+	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-clients; fi; race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
 	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then cd bench; $(GOTEST) $$race ./...; fi
+
+test-clients: build openapi ## Test the TypeScript client against bin/cartd, if there is Node.js or apt-get can install it
+	@$(NODE) --or-skip npm run --silent generate-check || { echo >&2 "The client's types are not those of the contract: run 'make generate' and commit the result."; exit 1; }
+	@$(NODE) --or-skip npm --silent test
 
 race: ## Run all tests with the race detector, or fail; COUNT=20 repeats them
 	$(GOTEST) -race -count=$(COUNT) $(PKG)
@@ -51,8 +60,9 @@ lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
 	staticcheck=$$(go tool -n staticcheck); cd bench; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...
 	$(BUF) lint proto
 
-generate: ## Make pkg/messages anew from proto/
+generate: openapi ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
 	@$(regenerate); rm -f pkg/messages/*.pb.go; cp "$$fresh"/pkg/messages/*.pb.go pkg/messages
+	@$(NODE) --or-skip npm run --silent generate
 
 generate-check: ## Fail if pkg/messages is not what proto/ makes it
 	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
@@ -101,4 +111,4 @@ cover: ## Write bin/cover.html, and the share of statements that tests reach
 	@go tool cover -func=bin/cover.out | tail -n 1
 
 clean: ## Remove what the targets above have built; carts in ./data stay
-	rm -rf bin
+	rm -rf bin clients/typescript/dist clients/typescript/build clients/typescript/node_modules
