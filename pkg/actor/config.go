@@ -27,16 +27,19 @@ type Config[S any] struct {
 	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
 	Hidden func(s *S) *Refusal
+	// Branch says why a branch other than main cannot be seen, nil if it can. Default: there are none. Whether it can be
+	// changed is its handlers' to say.
+	Branch func(s *S, branch string) *Refusal
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
 	// Snapshots, if not nil, lets an activation begin with a snapshot of the state instead of the first event.
 	Snapshots *Codec[S]
-	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
+	// Due returns a mutation of main that time alone has made due by now, before a command for main whose first mutation is m; nil if
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
 	Due func(s *S, m Mutation, now time.Time) Mutation
-	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit. It must not change
+	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit to main. It must not change
 	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
 	Errands func(id string, s *S) []Errand
 	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit, and
@@ -57,7 +60,7 @@ type Config[S any] struct {
 	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
-	// Changed, if not nil, is called with the state that a command has made, before its commit is decided. What it
+	// Changed, if not nil, is called with the state that a command for main has made, before its commit is decided. What it
 	// returns is called when the commit is on stable storage, before anybody hears of it, and not at all if the commit
 	// fails. Neither may block, or keep or change s. nil: nothing is to be called.
 	Changed func(id string, s *S, info Info) (committed func())
@@ -99,6 +102,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Hidden == nil {
 		c.Hidden = func(*S) *Refusal { return nil }
+	}
+	if c.Branch == nil {
+		c.Branch = func(*S, string) *Refusal { return Refuse(CodeBranchNotFound, "there is no such branch") }
 	}
 	if c.Encode == nil {
 		c.Encode = encodeJSON
