@@ -63,7 +63,7 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 	ctx, cancel := context.WithTimeout(r.Context(), settleWait)
 	defer cancel()
 	if results, err := watch.Wait(ctx); err == nil && len(results) > 0 {
-		if now, err := s.ask(r, c.id, &actor.Query{Minimal: c.cmd.Minimal}); err == nil && now.Refusal == nil {
+		if now, err := s.ask(r, c.id, &actor.Query{Branch: c.cmd.Branch, Minimal: c.cmd.Minimal}); err == nil && now.Refusal == nil {
 			now.Outcomes, now.Replayed = reply.Outcomes, reply.Replayed
 			reply = now
 		}

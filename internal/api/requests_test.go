@@ -119,7 +119,10 @@ func TestBadRequestsAreRefusedAndWriteNothing(t *testing.T) {
 		{"POST", "/deliveries", `{"provider":"postnord","items":[1],"pickupPoint":{"id":"p","country":"ıt"}}`, 422, "validation_failed"},
 		{"PATCH", "/items/1", `null`, 400, "invalid_request"},
 		{"POST", "/items?branch=gift", addLantern, 404, "branch_not_found"},
-		{"POST", "/items?branch=main&branch=gift", addLantern, 404, "branch_not_found"},
+		{"POST", "/items?branch=main&branch=gift", addLantern, 400, "invalid_request"},
+		{"POST", "/items?branch=Gift", addLantern, 404, "branch_not_found"},
+		{"POST", "/items?version=1", addLantern, 400, "invalid_request"},
+		{"GET", "/events?at=2026-11-21T02:26:22Z", ``, 400, "invalid_request"},
 		{"DELETE", "/items?branch=%zz", ``, 400, "invalid_request"},
 		{"GET", "?branch=main;x", ``, 400, "invalid_request"},
 		{"GET", "/events?limit=0", ``, 422, "validation_failed"},
@@ -131,7 +134,18 @@ func TestBadRequestsAreRefusedAndWriteNothing(t *testing.T) {
 		{"GET", "/events?since=yesterday", ``, 400, "invalid_request"},
 		{"GET", "/events?branch=gift", ``, 404, "branch_not_found"},
 		{"GET", "/events?%zz", ``, 400, "invalid_request"},
-		{"GET", "?version=1", ``, 404, "not_found"}, // not there yet, and never the present cart instead
+		{"GET", "?branch=gift", ``, 404, "branch_not_found"},
+		{"GET", "?branch=gift&version=1", ``, 404, "branch_not_found"},
+		{"GET", "?version=0", ``, 404, "not_found"},
+		{"GET", "?version=3", ``, 404, "not_found"},
+		{"GET", "?version=18446744073709551615", ``, 404, "not_found"},
+		{"GET", "?version=-1", ``, 400, "invalid_request"},
+		{"GET", "?version=", ``, 400, "invalid_request"},
+		{"GET", "?version=1&version=2", ``, 400, "invalid_request"},
+		{"GET", "?version=1&at=2026-11-21T02:26:22Z", ``, 400, "invalid_request"},
+		{"GET", "?at=yesterday", ``, 400, "invalid_request"},
+		{"GET", "?at=2026-01-01T00:00:00Z", ``, 404, "not_found"},
+		{"GET", "?at=0001-01-01T00:00:00Z", ``, 404, "not_found"},
 	} {
 		a := s.request(tc.method, cart+tc.path, tc.body)
 		if a.status != tc.status || a.field("code") != tc.code {

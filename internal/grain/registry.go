@@ -89,11 +89,14 @@ func Settles(name string) bool {
 // handler is what actor.Register takes.
 type handler[M any] = func(*Cart, *M, actor.Meta) error
 
-// register registers h, which never sees a nil mutation.
+// register registers h, which never sees a nil mutation, nor one of another branch than main.
 func register[M any](r *actor.MutationRegistry[Cart], name string, h handler[M]) {
 	actor.Register(r, name, func(c *Cart, m *M, meta actor.Meta) error {
 		if m == nil {
 			return invalid("", "%s has no content.", name)
+		}
+		if meta.Branch != "" {
+			return actor.Refuse(actor.CodeBranchNotFound, "The cart has no branch of this name.")
 		}
 		return h(c, m, meta)
 	})
