@@ -47,6 +47,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Log:       Log(store, eventlog.KindCart),
 		View:      AppendView,
 		Hidden:    hidden,
+		Branch:    hiddenBranch,
 		Clone:     (*Cart).Clone,
 		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},
 		Encode:    AppendPayload,

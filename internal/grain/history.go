@@ -1,6 +1,7 @@
 package grain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -13,15 +14,17 @@ import (
 // History reads carts as they once were, from their logs: no activation is made or asked. Make it with [NewHistory]. Safe
 // for concurrent use.
 type History struct {
-	cfg   actor.Config[Cart]
-	store eventlog.Store
-	slots chan struct{} // one for each log that is being read
+	cfg     actor.Config[Cart]
+	store   eventlog.Store
+	slots   chan struct{} // one for each log that is being read
+	largest int           // payload of a fork, as of a merge
 }
 
-// NewHistory returns the history of the carts that cfg, which Config has returned, makes in store. It reads as many logs at
+// NewHistory returns the history of the carts that Config makes within the same limits, with their logs in store. It reads as many logs at
 // once as there are processors, two at least: a long log takes a processor for seconds, and as much memory as its cart.
-func NewHistory(cfg actor.Config[Cart], store eventlog.Store) *History {
-	return &History{cfg: cfg, store: store, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+func NewHistory(store eventlog.Store, limits Limits) *History {
+	return &History{cfg: Config(store, limits, Options{}), store: store, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		largest: cmp.Or(limits.MaxMergeBytes, maxMergeBytes)}
 }
 
 // At returns the cart as it was at a moment, as far as it is on stable storage. It waits for its turn, no longer than ctx
@@ -39,13 +42,14 @@ func (h *History) At(ctx context.Context, id eventlog.StreamID, m actor.Moment) 
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", id, err)
 	}
-	return &Past{then, h.cfg.View}, nil
+	return &Past{then, h.cfg.View, h.largest}, nil
 }
 
 // Past is a cart as it was at a moment. For one goroutine at a time.
 type Past struct {
-	then *actor.Rebuilt[Cart]
-	view func([]byte, *Cart, actor.Info) []byte
+	then    *actor.Rebuilt[Cart]
+	view    func([]byte, *Cart, actor.Info) []byte
+	largest int // payload of a fork
 }
 
 // Version returns the version of a branch, "" is main; 0 if there was none.

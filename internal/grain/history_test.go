@@ -30,7 +30,7 @@ func TestHistoryReadsAFewCartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		most := max(2, runtime.GOMAXPROCS(0))
 		store := gatedStore{memlog.New(), make(chan struct{}, most+1), make(chan struct{})}
-		h := NewHistory(Config(store, Limits{}, Options{}), store)
+		h := NewHistory(store, Limits{})
 		id, err := eventlog.ParseStreamID(eventlog.KindCart, "c1")
 		if err != nil {
 			t.Fatal(err)
