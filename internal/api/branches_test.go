@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fork makes a branch of a cart.
@@ -40,7 +41,14 @@ func TestBranchIsForkedChangedComparedAndPromoted(t *testing.T) {
 		t.Errorf("the first version of the branch is %s", a.body)
 	}
 	s.want(s.request("GET", cart+"?branch=gift&version=4", ""), 404, "not_found")
-	s.want(s.request("GET", cart+"?branch=gift&at="+main.field("createdAt"), ""), 404, "not_found")
+	born, err := time.Parse(time.RFC3339, gift.field("createdAt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.request("GET", cart+"?branch=gift&at="+born.Add(-time.Millisecond).Format(time.RFC3339Nano), ""), 404, "not_found")
+	if a := s.want(s.request("GET", cart+"?branch=gift&at="+gift.field("updatedAt"), ""), 200, ""); string(a.body) != string(gift.body) {
+		t.Errorf("the branch at its last change is %s", a.body)
+	}
 
 	diff := s.want(s.request("GET", cart+"/branches/gift?compare=main", ""), 200, "")
 	if diff.field("items.0.left.qty") != "1" || diff.field("items.0.right.qty") != "6" || diff.field("items.1.sku") != "71053" ||

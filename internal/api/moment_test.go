@@ -118,7 +118,7 @@ func (slowHistory) At(ctx context.Context, _ eventlog.StreamID, _ actor.Moment) 
 }
 
 func TestHistoryThatTakesTooLongIsUnavailable(t *testing.T) {
-	s := openShop(t, func(o *api.Options) { o.History, o.Timeout = slowHistory{}, 200*time.Millisecond })
+	s := openShop(t, func(o *api.Options) { o.History, o.Timeout = slowHistory{}, time.Second })
 	cart := s.newCart()
 	if a := s.want(s.request("GET", cart+"?version=1", ""), http.StatusServiceUnavailable, "unavailable"); a.header.Get("Retry-After") == "" {
 		t.Error("it is not said when to try again")
