@@ -461,3 +461,25 @@ func TestBranchesComeBackFromASnapshot(t *testing.T) {
 		}
 	}
 }
+
+// A batch works on a clone, and is refused as a whole.
+func TestCloneAndOriginalNeverShareAChangeOfABranch(t *testing.T) {
+	for _, m := range everyMutation() {
+		b := newBranched()
+		b.prepare(t, fullCart())
+		clone := &branched{bench: bench{b.registry, *b.cart.Clone(), b.version}, heads: map[string]uint64{"": b.heads[""], "gift": b.heads["gift"]}, clock: b.clock}
+		before := string(b.viewOf("gift"))
+		_ = clone.on("gift", m)
+		if got := string(b.viewOf("gift")); got != before {
+			t.Errorf("%T on a clone: the original became\n%s\nit was\n%s", m, got, before)
+		}
+		cloned := string(clone.viewOf("gift"))
+		_, _ = b.on("gift", m), b.on("gift", item("H", 1, 1, 0))
+		if got := string(clone.viewOf("gift")); got != cloned {
+			t.Errorf("%T on the original: the clone became\n%s\nit was\n%s", m, got, cloned)
+		}
+		if err := errors.Join(b.check(), clone.check()); err != nil {
+			t.Errorf("%T: %v", m, err)
+		}
+	}
+}
