@@ -15,6 +15,9 @@ const (
 	// maxBranches bounds the branches of a cart that are open, and maxBranchNames those that it ever had.
 	maxBranches    = 32
 	maxBranchNames = 256
+	// maxForkedLines bounds the lines of all branches beside main when another one is forked: else a cart would grow by a
+	// whole one with each small request.
+	maxForkedLines = 20_000
 )
 
 // branch is a what-if cart beside main; see docs/history.md.
@@ -171,10 +174,11 @@ func forkBranch(c *Cart, m *messages.BranchForked, meta actor.Meta) error {
 	if m.From != MainBranch && !ValidBranch(m.From) || m.Version == 0 {
 		return invalid("fromVersion", "A branch begins as a version of another one.")
 	}
-	open := 0
+	open, lines := 0, len(m.Lines)
 	for i := range c.branches {
-		if c.branches[i].cart != nil {
+		if b := c.branches[i].cart; b != nil {
 			open++
+			lines += len(b.lines)
 		}
 	}
 	if open >= maxBranches {
@@ -182,6 +186,9 @@ func forkBranch(c *Cart, m *messages.BranchForked, meta actor.Meta) error {
 	}
 	if len(c.branches) >= maxBranchNames {
 		return invalid("name", "A cart has at most %d branches in its life.", maxBranchNames)
+	}
+	if lines > maxForkedLines {
+		return invalid("name", "The branches of a cart have at most %d lines together when another one is forked.", maxForkedLines)
 	}
 	cart, err := c.fromContent(m)
 	if err != nil {

@@ -3,6 +3,9 @@ package grain
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -272,11 +275,7 @@ func (b *branched) restored(t *rapid.T) *branched {
 	if err != nil {
 		t.Fatalf("decode what was encoded: %v", err)
 	}
-	again := &branched{bench: bench{b.registry, *c, b.version}, heads: map[string]uint64{}, clock: b.clock, log: slices.Clone(b.log)}
-	for name, v := range b.heads {
-		again.heads[name] = v
-	}
-	return again
+	return &branched{bench: bench{b.registry, *c, b.version}, heads: maps.Clone(b.heads), clock: b.clock, log: slices.Clone(b.log)}
 }
 
 func TestForkHasTheContentAndNothingThatIsMains(t *testing.T) {
@@ -398,6 +397,21 @@ func TestNamesAreTakenForEverAndBounded(t *testing.T) {
 	}
 }
 
+func TestForksDoNotMultiplyALargeCartWithoutBound(t *testing.T) {
+	b := newBranched()
+	for i := range 5000 {
+		b.mustOn(t, "", item(fmt.Sprint(i), 1, 1, 0))
+	}
+	for i := range 4 {
+		b.mustFork(t, fmt.Sprint(i), "")
+	}
+	m := b.cart.content()
+	m.From, m.Version = MainBranch, 1
+	b.refusedOn(t, "4", m, codeInvalid, "name")
+	b.mustOn(t, "1", &messages.BranchDeleted{})
+	b.mustFork(t, "4", "")
+}
+
 func TestForkOfContentThatNoCartHasIsRefused(t *testing.T) {
 	change := map[string]func(*messages.BranchForked){
 		"line without content":     func(m *messages.BranchForked) { m.Lines[0] = nil },
@@ -424,6 +438,29 @@ func TestForkOfContentThatNoCartHasIsRefused(t *testing.T) {
 			change(m)
 			b.refusedOn(t, "x", m, codeInvalid, "content")
 		})
+	}
+}
+
+// testdata/state-…-branches.bin is never changed, as the mutations here are not: it stands for what is on disks.
+func TestStoredStateWithBranchesIsReadForEver(t *testing.T) {
+	b := newBranched()
+	b.prepare(t, fullCart())
+	file := filepath.Join("testdata", fmt.Sprintf("state-%d-branches.bin", stateVersion))
+	if _, err := os.Stat(file); *update && errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(file, appendState(nil, &b.cart), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := decodeState(data)
+	if err != nil {
+		t.Fatalf("%s: %v; states like it need another stateVersion", file, err)
+	}
+	if diff := diffCarts(&b.cart, c); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

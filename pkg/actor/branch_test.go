@@ -338,3 +338,37 @@ func TestTimeGoesForwardOverAllBranches(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLoadSnapshot: whatever a snapshot holds, it is taken as a whole or refused as a whole.
+func FuzzLoadSnapshot(f *testing.F) {
+	log := newMemoryLog()
+	cfg := actor.Config[tally]{Kind: "tally", Registry: tallies(), Log: log, View: func(dst []byte, _ *tally, _ actor.Info) []byte { return dst },
+		Snapshots: &actor.Codec[tally]{Version: 1,
+			Encode: func(dst []byte, _ *tally) []byte { return dst },
+			Decode: func([]byte) (*tally, error) { return &tally{}, nil }}}
+	head := append([]byte{2, 1, 0, 0, 0, 0}, make([]byte, 5*8)...)
+	f.Add(head)
+	f.Add(append(slices.Clone(head), 0, 0, 0, 0))
+	f.Add(slices.Concat(head, []byte{2, 0, 0, 0, 1, 'x'}, make([]byte, 24), []byte{1, 'y'}, make([]byte, 24)))
+	f.Add(slices.Concat(head, []byte{255, 255, 255, 255, 200, 'x'}))
+	f.Add(append([]byte{1}, head[1:]...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, m := range []actor.Moment{{}, {Branch: "x", Version: 3}, {Branch: "y", At: time.UnixMilli(7)}} {
+			var refused error
+			r, err := actor.RebuildAt(cfg, "a", m, func(load func([]byte) error) iter.Seq2[actor.Event, error] {
+				refused = load(data)
+				return func(func(actor.Event, error) bool) {}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			info := r.Info(m.Branch)
+			if refused != nil && info != (actor.Info{ID: "a", Branch: m.Branch}) {
+				t.Errorf("refused with %v, and yet there is %+v", refused, info)
+			}
+			if refused == nil && m.Version > 0 && info.Version > m.Version {
+				t.Errorf("%+v is from behind version %d", info, m.Version)
+			}
+		}
+	})
+}
