@@ -26,8 +26,11 @@ func fuzzHandler(f *testing.F, name string) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for at := range byte(len(fuzzStates) * len(fuzzBranches)) {
+		for at := range byte(len(fuzzStates)) { // main
 			f.Add(at, payload)
+		}
+		for branch := 1; branch < len(fuzzBranches); branch++ { // of fullCart
+			f.Add(byte(branch*len(fuzzStates)+1), payload)
 		}
 	}
 	f.Add(byte(0), []byte(`{}`))
