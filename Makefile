@@ -1,4 +1,5 @@
-# All that a working copy needs: Go, git, make and bash. Every tool is a Go module that go fetches and builds once.
+# All that a working copy needs: Go, git, make and bash. Every tool is a Go module that go fetches and builds once. The
+# TypeScript client needs Node.js too; without it that part is left out, and says so.
 # `make` lists the targets.
 
 SHELL       := bash
@@ -13,8 +14,11 @@ TIME     ?= 1s
 CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
+SPECTRAL := 6.16.3
+BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
+NODE   := clients/typescript/with-node
 BUF    := go tool -modfile=tools.mod buf
 
 # Writes pkg/messages as it should be into $$fresh, which goes away with the recipe's shell.
@@ -22,7 +26,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run test race lint generate generate-check bench bench-million bench-http prove crash fuzz cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,10 +37,17 @@ build: ## Build bin/cartd, static and stamped with VERSION
 run: build ## Serve the demo catalogue on http://127.0.0.1:8080, carts in ./data; ARGS='--idle 1m' adds flags
 	bin/cartd serve $(ARGS)
 
+example: ## Serve the example storefront on http://127.0.0.1:8082, with the cartd of 'make run'
+	@$(NODE) npm run --silent example
+
 test: ## Run all tests, with the race detector if there is a C compiler
-	@race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
+	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-clients; fi; race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
 	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then cd bench; $(GOTEST) $$race ./...; fi
+
+test-clients: build openapi ## Test the TypeScript client against bin/cartd, if there is Node.js or apt-get can install it
+	@$(NODE) --or-skip npm run --silent generate-check || { echo >&2 "The client's types are not those of the contract: run 'make generate' and commit the result."; exit 1; }
+	@$(NODE) --or-skip npm --silent test
 
 race: ## Run all tests with the race detector, or fail; COUNT=20 repeats them
 	$(GOTEST) -race -count=$(COUNT) $(PKG)
@@ -49,12 +60,24 @@ lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
 	staticcheck=$$(go tool -n staticcheck); cd bench; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...
 	$(BUF) lint proto
 
-generate: ## Make pkg/messages anew from proto/
+generate: openapi ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
 	@$(regenerate); rm -f pkg/messages/*.pb.go; cp "$$fresh"/pkg/messages/*.pb.go pkg/messages
+	@$(NODE) --or-skip npm run --silent generate
 
 generate-check: ## Fail if pkg/messages is not what proto/ makes it
 	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
 		{ echo >&2 "pkg/messages is not what proto/ makes it (above): run 'make generate' and commit the result."; exit 1; }
+
+openapi: ## Write bin/openapi.json, the contract that servers answer at /openapi.json
+	@mkdir -p bin
+	go run ./internal/api/openapi/print >bin/openapi.json
+
+lint-openapi: openapi ## Look through the contract with Spectral, if there is npm
+	@if ! command -v npx >/dev/null; then printf '\n*** THE CONTRACT WAS NOT LINTED: there is no npx here.\n\n' >&2; exit 0; fi; \
+		set -x; npx --yes @stoplight/spectral-cli@$(SPECTRAL) lint bin/openapi.json --ruleset .spectral.yaml --fail-severity hint
+
+browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
+	CARTD_TEST_BROWSER=$(BROWSER) go test -count=1 -v -run '^TestDocsShowEveryOperationInABrowser$$' ./internal/api
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)
@@ -72,6 +95,9 @@ prove: ## Take each line out that a promise rests on, one at a time, and see a t
 crash: ## Kill a server 20 times in a row under 64 writers, and compare with what was answered; KILLS=100
 	CARTD_TEST_KILLS=$(KILLS) go test -count=1 -v -timeout 20m -run '^TestSixtyFourWritersSurviveKills$$' ./cmd/cartd
 
+flood: ## A healthy client among 5,000 idle and 500 slow connections; 100,000 reads of carts that are not there
+	CARTD_TEST_FLOOD=long go test -count=1 -v -timeout 20m -run '^(TestOthersThatMisbehaveDoNotSlowAHealthyClient|TestReadsOfCartsThatAreNotThereLeaveNothing)$$' ./cmd/cartd
+
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@go test -list '^Fuzz' $(PKG) | while read -r word pkg _; do case $$word in \
 		Fuzz*) targets+=" $$word" ;; \
@@ -85,4 +111,4 @@ cover: ## Write bin/cover.html, and the share of statements that tests reach
 	@go tool cover -func=bin/cover.out | tail -n 1
 
 clean: ## Remove what the targets above have built; carts in ./data stay
-	rm -rf bin
+	rm -rf bin clients/typescript/dist clients/typescript/build clients/typescript/node_modules

@@ -165,7 +165,7 @@ func (s *server) metrics(t *testing.T) map[string]float64 {
 
 // upkeep matches what a server writes in its data directory when nobody asks anything of it: the list of carts, which
 // follows the log, and the journal's spare segment and checkpoint.
-var upkeep = regexp.MustCompile(`^(readmodel\.db|journal/([0-9]+\.tmp|checkpoint(\.tmp)?))$`)
+var upkeep = regexp.MustCompile(`^(readmodel\.db|oplog(/.*)?|journal/([0-9]+\.tmp|checkpoint(\.tmp)?))$`)
 
 // tree reads all files under dir, but for a server's upkeep.
 func tree(t *testing.T, dir string) map[string]string {

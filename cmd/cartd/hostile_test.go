@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cartd/internal/api/openapi/conform"
 )
 
 // raw sends a request whose path no client library has touched.
@@ -34,6 +36,10 @@ func (s *server) raw(t *testing.T, method, path, body string) answer {
 	if err != nil {
 		t.Fatalf("%s %.80s: %v", method, path, err)
 	}
+	wantContract(t, conform.Exchange{
+		Method: method, Target: path, Header: http.Header{"Authorization": {"Bearer " + token}}, Body: []byte(body),
+		Status: a.status, AnswerHeader: a.header, Answer: a.body,
+	})
 	return a
 }
 

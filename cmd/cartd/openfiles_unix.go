@@ -13,3 +13,12 @@ func openFiles() int {
 	}
 	return int(min(max(limit.Cur/4, 64), 4096))
 }
+
+// maxConnections is how many connections may be open: flag, or half of what the process may open if that is less.
+func maxConnections(flag int) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return flag
+	}
+	return int(min(uint64(flag), max(limit.Cur/2, 64)))
+}

@@ -218,9 +218,10 @@ func attach(t *testing.T, c *child, data string) *server {
 	record := c.logged("serving")
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	s := &server{child: c, data: data, http: &http.Client{Transport: transport, Timeout: patience}}
+	s := &server{child: c, data: data, http: &http.Client{Timeout: patience}}
 	s.api, _ = record["api"].(string)
 	s.ops, _ = record["operations"].(string)
+	s.http.Transport = &conforming{t: t, ops: s.ops, next: transport}
 	if code, body := s.ready(); code != http.StatusOK {
 		t.Fatalf("/readyz of a server that says it serves: %d %q, want 200", code, body)
 	}

@@ -26,29 +26,17 @@ func readme(t *testing.T) string {
 
 // The shell lines of the README do what it says when they are pasted, one after the other.
 func TestReadmeCommandsWorkWhenPasted(t *testing.T) {
-	for _, tool := range []string{"bash", "curl", "sed", "tr"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED: the README's commands were not run: %v", err)
-		}
-	}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
 	if len(blocks) == 0 {
 		t.Fatal("the README has no shell block")
 	}
 	s := serve(t, t.TempDir())
 	for _, block := range blocks {
-		// One answer a line, as the terminal would not show it.
-		script := "curl() { command curl --max-time 60 \"$@\"; echo; }\n" + strings.ReplaceAll(block[1], "http://127.0.0.1:8080", s.api)
-		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		out := s.paste(t, block[1])
 		calls := strings.Count(block[1], "curl -s ")
 		var codes []string
 		answers := 0
-		for line := range strings.Lines(string(out)) {
+		for line := range strings.Lines(out) {
 			var answer struct{ Code string }
 			if strings.TrimSpace(line) == "" {
 				continue
@@ -65,6 +53,26 @@ func TestReadmeCommandsWorkWhenPasted(t *testing.T) {
 			t.Errorf("%d answers to %d calls, with the errors %v, want only %v:\n%s", answers, calls, codes, want, out)
 		}
 	}
+}
+
+// paste runs shell lines of a document, whose server is this one, and returns what they print: one answer a line, as the
+// terminal would not show it.
+func (s *server) paste(t *testing.T, lines string) string {
+	t.Helper()
+	for _, tool := range []string{"bash", "curl", "sed", "tr"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("SKIPPED: the commands were not run: %v", err)
+		}
+	}
+	script := "curl() { command curl --max-time 60 \"$@\"; echo; }\n" + strings.ReplaceAll(lines, "http://127.0.0.1:8080", s.api)
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = t.TempDir()
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
 }
 
 // Every flag of serve is in the README's table, with its environment variable and default.

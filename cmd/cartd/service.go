@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"sync/atomic"
 
@@ -21,7 +22,10 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
+	"cartd/internal/identity"
+	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
+	"cartd/internal/sweep"
 	"cartd/pkg/actor"
 )
 
@@ -33,12 +37,18 @@ type service struct {
 	products   *catalog.Products
 	deliveries *catalog.Deliveries
 	vouchers   *catalog.Vouchers
+	users      *identity.Verifier // nil: nobody logs in
 	store      *filelog.Log
 	list       *readmodel.Model
 	grains     *cluster.Single
 	courier    *courier.Courier
-	api        http.Handler
-	operations http.Handler
+	sweeper    *sweep.Sweeper // nil: nothing is swept
+
+	operationLog *oplog.Log
+	api          http.Handler
+	operations   http.Handler
+
+	endTraces func(context.Context) error // nil: there are none
 
 	started, draining atomic.Bool
 }
@@ -79,10 +89,31 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.list = c.openList(svc.store, reg, logger)
 
-	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
+	tracer, err := svc.openTraces(ctx, c.Otel, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the export of traces: %w", err)
+	}
+	var users api.Users // a nil of its own kind would be one who logs in
+	if c.Auth == "jwt" {
+		svc.users, err = identity.Open(ctx, c.JWKS, identity.Options{Issuer: c.JWTIssuer, Audience: c.JWTAudience, Logger: logger})
+		if err != nil {
+			return nil, fmt.Errorf("--jwks: %w", err)
+		}
+		if c.JWTIssuer == "" || len(c.JWTAudience) == 0 {
+			logger.Warn("without --jwt-issuer and --jwt-audience a token counts that was made for another service with the same keys")
+		}
+		users = svc.users
+	}
+
+	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity,
+		Lifetimes: grain.Lifetimes{Empty: c.ExpireEmpty, Guest: c.ExpireGuest, User: c.ExpireUser}}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
-	observer := grain.NewObserver(reg, logMetrics, logger)
+	svc.operationLog, err = c.openOperations(ctx, svc.store, reg, logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of operations: %w", err)
+	}
+	observer := observer{grain.NewObserver(reg, logMetrics, logger), svc.operationLog}
 	svc.grains.Register(string(eventlog.KindVoucher), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped}))
 	})
@@ -93,11 +124,22 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		}))
 	})
 
+	corsOrigins, err := origins(c.CORSOrigin)
+	if err != nil {
+		return nil, err
+	}
+	if c.SweepEvery > 0 {
+		svc.sweeper = sweep.Start(sweep.Options{Carts: svc.grains, Rows: svc.list, Logs: svc.store, Lifetimes: limits.Lifetimes, Every: c.SweepEvery,
+			TryFor: c.RequestTimeout, Swept: observer.swept, Metrics: sweep.NewMetrics(reg), Logger: logger})
+	}
+
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, History: grain.NewHistory(svc.store, limits), List: svc.list,
+		Oplog: svc.operationLog, CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
-		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
-		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
+		Metrics: api.NewMetrics(reg), Logger: logger, Tracer: tracer, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
+		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, MaxDepth: c.MaxDepth, MaxRequests: c.MaxRequests,
+		RateLimit: c.RateLimit, TrustedProxies: prefixes(c.TrustedProxies), Timeout: c.RequestTimeout,
 	})
 	svc.operations = withBackup(api.Operations(reg, svc.ready), api.Backup(backendTokens(c.BackendToken), func(ctx context.Context, w io.Writer) error {
 		_, err := svc.store.Backup(ctx, w)
@@ -112,7 +154,7 @@ var onStep func(courier.Step, actor.Errand)
 // countSteps returns what counts the steps of errands.
 func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
 	steps := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cartd_errand_steps_total",
-		Help: "Steps of errands from one grain to another: those that are taken and not reported are under way."}, []string{"step"})
+		Help: "Steps of errands from one grain to another: those that are taken, and neither reported nor given up, are under way."}, []string{"step"})
 	reg.MustRegister(steps)
 	for _, step := range courier.Steps {
 		steps.WithLabelValues(string(step))
@@ -123,6 +165,13 @@ func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
 			onStep(step, e)
 		}
 	}
+}
+
+func prefixes(flags []prefixFlag) (list []netip.Prefix) {
+	for _, f := range flags {
+		list = append(list, netip.Prefix(f))
+	}
+	return list
 }
 
 // rounding leaves out what is the default, also in events.
@@ -186,6 +235,9 @@ func (s *service) ready() error {
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
+	if s.sweeper != nil {
+		s.sweeper.Close() // first: what it asks for goes through all the others
+	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations
 	}
@@ -194,6 +246,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.list != nil {
 		errs = append(errs, s.list.Close())
+	}
+	if s.operationLog != nil {
+		errs = append(errs, s.operationLog.Close(ctx))
 	}
 	if s.store != nil {
 		closed := make(chan error, 1)
@@ -205,6 +260,9 @@ func (s *service) close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("close the event log: %w", ctx.Err()))
 		}
 	}
+	if s.users != nil {
+		s.users.Close()
+	}
 	if s.products != nil {
 		errs = append(errs, s.products.Close())
 	}
@@ -213,6 +271,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	if s.vouchers != nil {
 		errs = append(errs, s.vouchers.Close())
+	}
+	if s.endTraces != nil {
+		errs = append(errs, s.endTraces(ctx))
 	}
 	return errors.Join(errs...)
 }

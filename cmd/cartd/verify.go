@@ -48,7 +48,7 @@ func (c *verifyCmd) Run(ctx context.Context) error {
 func states(id eventlog.StreamID) filelog.Replayer {
 	switch id.Kind() {
 	case eventlog.KindCart:
-		return grain.NewReplay(id.Name(), grain.Limits{})
+		return grain.NewReplay(id.Name())
 	case eventlog.KindVoucher:
 		return grain.NewVoucherReplay(id.Name())
 	}
@@ -69,7 +69,7 @@ func printReport(w io.Writer, r *filelog.Report, dir string, asJSON bool) error 
 	for _, f := range r.Faults {
 		fmt.Fprintf(out, "FAULT  %s\n       %s\n", findingText(f), remedy(r, f.Kind, dir))
 	}
-	fmt.Fprintf(out, "%d carts, %d events, %d sealed parts, %d snapshots, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Sealed, r.Snapshots, r.Bytes, r.Seconds)
+	fmt.Fprintf(out, "%d carts, %d events, %d sealed parts, %d archives, %d snapshots, %d bytes read in %.1f s: ", r.Carts, r.Events, r.Sealed, r.Archived, r.Snapshots, r.Bytes, r.Seconds)
 	if len(r.Faults) == 0 {
 		fmt.Fprintln(out, "all is well")
 	} else {

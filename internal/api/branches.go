@@ -112,7 +112,6 @@ func (s *server) readBranch(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch names := q["compare"]; len(names) {
 	case 0:
-		w.Header().Set("ETag", etag(left, info.Version))
 		return writeValue(w, http.StatusOK, info)
 	case 1:
 		right, err := parseBranch(names[0])

@@ -43,6 +43,11 @@ func (s *server) createCart(w http.ResponseWriter, r *http.Request) error {
 			return invalid("id", "%s", err)
 		}
 	}
+	if req.UserID != "" {
+		if err := mayBind(r, req.UserID); err != nil {
+			return err
+		}
+	}
 	if req.Currency == "" {
 		req.Currency = s.Currency
 	}

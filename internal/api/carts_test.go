@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"cartd/internal/api"
@@ -307,6 +308,31 @@ func TestCountryOfTheCartFindsPriceAndDelivery(t *testing.T) {
 	}
 }
 
+// countedCarts counts what carts are asked.
+type countedCarts struct {
+	api.Asker
+	asked atomic.Int32
+}
+
+func (c *countedCarts) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
+	c.asked.Add(1)
+	return c.Asker.Ask(ctx, kind, id, msg)
+}
+
+func TestCartIsAskedForItsCountryOnceHoweverManyItems(t *testing.T) {
+	carts := &countedCarts{}
+	s := openShop(t, func(o *api.Options) {
+		carts.Asker, o.Carts = o.Carts, carts
+		o.Catalog = &askedCountries{Catalog: o.Catalog}
+	})
+	cart := s.newCart()
+	before := carts.asked.Load()
+	s.want(s.request("POST", cart+"/items", `{"items":[`+strings.Repeat(`{"sku":"85123A","quantity":1},`, 99)+`{"sku":"85123A","quantity":1}]}`), 200, "")
+	if got := carts.asked.Load() - before; got != 2 {
+		t.Errorf("the cart was asked %d times, want 2: for its country, and to take the items", got)
+	}
+}
+
 // askedCountries notes which countries it was asked for.
 type askedCountries struct {
 	api.Catalog
@@ -349,6 +375,55 @@ func TestRepeatNeedsNoCatalogue(t *testing.T) {
 	a := s.want(s.request("POST", cart+"/items", addLantern), 500, "internal")
 	if strings.Contains(string(a.body), "bug") {
 		t.Errorf("internals are shown: %s", a.body)
+	}
+}
+
+// hookedCatalog asks hook before each look-up.
+type hookedCatalog struct {
+	api.Catalog
+	hook func() error
+}
+
+func (c *hookedCatalog) Product(ctx context.Context, sku, country string) (catalog.Product, error) {
+	if err := c.hook(); err != nil {
+		return catalog.Product{}, err
+	}
+	return c.Catalog.Product(ctx, sku, country)
+}
+
+func TestRepeatThatOvertakesTheFirstRequestIsTheAnswerToBoth(t *testing.T) {
+	hooked := &hookedCatalog{}
+	s := openShop(t, func(o *api.Options) { hooked.Catalog, o.Catalog = o.Catalog, hooked })
+	hooked.hook = func() error { return nil }
+	cart := s.newCart()
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	var lookups atomic.Int32
+	hooked.hook = func() error {
+		if lookups.Add(1) > 1 {
+			return nil
+		}
+		if a := s.request("POST", cart+"/refresh", "", "Idempotency-Key", "k"); a.status != 200 {
+			t.Errorf("the request that overtakes: %d %s", a.status, a.body)
+		}
+		return catalog.ErrUnavailable
+	}
+	a := s.want(s.request("POST", cart+"/refresh", "", "Idempotency-Key", "k"), 200, "")
+	if a.header.Get("Idempotent-Replayed") != "true" || a.field("result.items.0.qty") != "6" {
+		t.Errorf("the request that was overtaken is answered with %q", a.body)
+	}
+}
+
+func TestKeyOfAnotherRequestIsRefusedAlsoForARequestThatCannotBe(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.newCart()
+	s.want(s.request("POST", cart+"/items", addLantern, "Idempotency-Key", "k"), 200, "")
+	for _, req := range [][2]string{
+		{"/items", `{"items":[{"sku":"","quantity":1}]}`}, {"/vouchers", `{"code":""}`},
+		{"/deliveries", `{"items":[1]}`}, {"/deliveries", `{"provider":"postnord"}`}, {"/deliveries", `{"provider":"nobody","items":[1]}`},
+		{"/mutations", `{"mutations":[]}`},
+	} {
+		headers := append([]string{"Idempotency-Key", "k"}, asBackend...)
+		s.want(s.request("POST", cart+req[0], req[1], headers...), 422, "idempotency_key_reused")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
 
 // outcome is what became of one mutation, as clients see it.
@@ -79,6 +81,10 @@ type change struct {
 	// list names the nth mutation in the request, as a format, "" if it has only one; lead is the number of steps before.
 	list string
 	lead int
+	// created is what makes the cart, nil if it must exist.
+	created *messages.CartCreated
+	// orderMade is true when the client left it to the server to name the order of a checkout.
+	orderMade bool
 	// fields are the names that parts of the mutation have in the request, where they differ.
 	fields map[string]string
 }
@@ -88,8 +94,11 @@ type refusedItem struct {
 	problem  *problem
 }
 
-// cartID returns the id in the path. One that no cart can have names no cart.
+// cartID returns the id of the session, or else in the path. One that no cart can have names no cart.
 func cartID(r *http.Request) (grain.CartID, error) {
+	if id := exchangeOf(r).session.cart; id != "" {
+		return id, nil
+	}
 	v, ok := pathVar(r, "id")
 	if !ok {
 		return "", cartNotFound()
@@ -101,9 +110,10 @@ func cartID(r *http.Request) (grain.CartID, error) {
 	return id, nil
 }
 
-// partID returns the small number of an item or delivery in the path. What is no such number names none.
-func partID(r *http.Request, name, code string) (uint32, error) {
-	v, _ := pathVar(r, name)
+// partID returns the small number of an item, delivery or voucher that the path ends in, or nearly. What is no such
+// number names none.
+func partID(r *http.Request, code string) (uint32, error) {
+	v, _ := url.PathUnescape(exchangeOf(r).vars.last())
 	n, err := strconv.ParseUint(v, 10, 32)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != v {
 		return 0, fault(code, "there is no such part of the cart")
@@ -122,6 +132,7 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 		return nil, err
 	}
 	c := &change{id: id, cmd: actor.Command{Branch: branch, MustExist: true, Minimal: wantsMinimal(r)}}
+	s.create(r, c)
 	if c.cmd.Key, err = idempotencyKey(r); err != nil {
 		return nil, err
 	}
@@ -129,7 +140,9 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 		return nil, err
 	}
 	c.expect(branch)
-	if c.body, err = readBody(r); err != nil {
+	if x := exchangeOf(r); x.session.cart != "" {
+		c.body = x.session.body
+	} else if c.body, err = readBody(r); err != nil {
 		return nil, err
 	}
 	if v != nil {
@@ -159,9 +172,17 @@ func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, fields map
 	return s.finish(w, r, c)
 }
 
-// ask sends msg to the grain of a cart.
+// ask sends msg, a command or a query, to the grain of a cart, in the name of who has sent the request.
 func (s *server) ask(r *http.Request, id grain.CartID, msg any) (*actor.Reply, error) {
-	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindCart), string(id), msg)
+	switch msg := msg.(type) {
+	case *actor.Command:
+		msg.Caller = exchangeOf(r).caller
+	case *actor.Query:
+		msg.Caller = exchangeOf(r).caller
+	}
+	ctx, end := s.traceAsk(r.Context(), string(eventlog.KindCart), msg)
+	answer, err := s.Carts.Ask(ctx, string(eventlog.KindCart), string(id), msg)
+	end(err)
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +337,8 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 		return nil
 	case reply.Refusal != nil:
 		return problemOfRefusal(reply.Refusal)
+	case reply.Version == 0 && c.created != nil:
+		return err
 	case reply.Version == 0:
 		return cartNotFound()
 	}
@@ -337,11 +360,22 @@ func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
 	return err
 }
 
+// refuse answers c, of which nothing is left to be asked: with err, unless unlessApplied says otherwise. The grain answers
+// for a key that it knows, whether this is the repeat or another request.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, c *change, err error) error {
+	if err := s.unlessApplied(r, c, err); err != nil {
+		return err
+	}
+	return s.finish(w, r, c)
+}
+
 // seen is what a handler has to know of a cart.
 type seen struct {
 	Status        string    `json:"status"`
 	CheckoutUntil time.Time `json:"checkoutUntil"`
 	Country       string    `json:"country"`
+	CreatedAt     time.Time `json:"createdAt"`
+	Order         string    `json:"orderReference"`
 }
 
 func readView(view []byte) (v seen, err error) {
@@ -353,6 +387,9 @@ func readView(view []byte) (v seen, err error) {
 
 // country returns where a cart is sold to, "" if that is not known, or what is wrong with the cart.
 func (s *server) country(r *http.Request, id grain.CartID) (string, error) {
+	if s.mayBeNew(r, id) {
+		return "", nil
+	}
 	reply, err := s.query(r, id, &actor.Query{})
 	if err != nil {
 		return "", err

@@ -72,6 +72,22 @@ func TestRefusedChangeDoesNotEndAForgottenCheckout(t *testing.T) {
 	}
 }
 
+func TestTotalThatIsNotTheExpectedOneIsAnsweredWithTheCart(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.cartOf("85123A", 6)
+	check := func(a answer, version string) {
+		t.Helper()
+		if a.field("cart.totalPrice.incVat") != "1530" || a.field("cart.version") != version || a.header.Get("ETag") != `"main-`+version+`"` {
+			t.Errorf("the problem is %s, ETag %s", a.body, a.header.Get("ETag"))
+		}
+	}
+	check(s.want(s.request("POST", cart+"/checkout", `{"orderId":"o","expectedTotal":1}`), 409, "expected_total_changed"), "2")
+	s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, "")
+	check(s.want(s.request("POST", cart+"/checkout", `{"orderId":"o","expectedTotal":1}`), 409, "expected_total_changed"), "3")
+	batch := `{"mutations":[{"type":"InitializeCheckout","payload":{"orderId":"o","expectedTotal":1}}]}`
+	check(s.want(s.request("POST", cart+"/mutations", batch, asBackend...), 409, "expected_total_changed"), "3")
+}
+
 // The order comes when what was kept for it may be another's: it is told, and the cart can be paid again.
 func TestOrderAfterTheEndOfTheCheckoutIsRefused(t *testing.T) {
 	s := openForgetful(t)

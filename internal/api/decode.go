@@ -19,23 +19,63 @@ import (
 // body is a request's body, read whole: it is decoded, and hashed for its Idempotency-Key.
 type body []byte
 
-// readBody reads the whole body, which observe has bounded.
+// readBody reads the whole body, which observe has bounded. From now on the request is worked on.
 func readBody(r *http.Request) (body, error) {
 	var b []byte
 	var err error
-	if n := r.ContentLength; 0 <= n && n < 64<<10 { // as most clients say, and net/http reads no more
+	x := exchangeOf(r)
+	if limit := x.server.MaxBodyBytes; r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit} // without a look at it
+	}
+	if n := r.ContentLength; 0 <= n && n <= smallBody { // as most clients say, and net/http reads no more
 		b = make([]byte, n)
 		_, err = io.ReadFull(r.Body, b)
 	} else {
-		b, err = io.ReadAll(r.Body)
+		b, err = x.readLarge(r.Body)
 	}
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, err
 		}
+		if p, ok := errors.AsType[*problem](err); ok {
+			return nil, p
+		}
 		return nil, fault("invalid_request", "the body could not be read to its end")
 	}
-	return b, nil
+	if limit := x.server.MaxDepth; tooDeep(b, limit) {
+		return nil, fault("invalid_request", "the body is nested deeper than %d levels", limit)
+	}
+	return b, x.enter()
+}
+
+const (
+	// smallBody is up to which size a body is read into memory that is not counted.
+	smallBody = 16 << 10
+	// maxBuffered bounds the memory that all larger bodies take together, while they come and until they are answered.
+	maxBuffered = 256 << 20
+)
+
+// readLarge reads a body, and takes memory for it as it comes: a length that was promised costs nothing.
+func (x *exchange) readLarge(r io.Reader) ([]byte, error) {
+	var b []byte
+	for {
+		if len(b) == cap(b) {
+			more := int64(max(smallBody, cap(b)))
+			x.buffered += more
+			if x.server.buffered.Add(more) > max(maxBuffered, 4*x.server.MaxBodyBytes) {
+				return nil, fault("unavailable", "too many large requests at once; nothing was changed")
+			}
+			b = append(make([]byte, 0, int64(cap(b))+more), b...)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // decode reads one JSON object into v. It takes names as they are written, and refuses those that v does not have,

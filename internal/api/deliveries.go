@@ -76,9 +76,9 @@ func (s *server) addDelivery(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case req.Provider == "" || len(req.Provider) > 64:
-		return s.unlessApplied(r, c, invalid("provider", "must have 1 to 64 bytes"))
+		return s.refuse(w, r, c, invalid("provider", "must have 1 to 64 bytes"))
 	case len(req.Items) == 0:
-		return s.unlessApplied(r, c, invalid("items", "at least one line is needed"))
+		return s.refuse(w, r, c, invalid("items", "at least one line is needed"))
 	case !validCountry(m.Country):
 		return invalid(field, "must be two letters")
 	}
@@ -100,7 +100,7 @@ func (s *server) addDelivery(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) removeDelivery(w http.ResponseWriter, r *http.Request) error {
 	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
-		id, err := partID(r, "d", "delivery_not_found")
+		id, err := partID(r, "delivery_not_found")
 		return &messages.RemoveDelivery{Id: id}, err
 	})
 }
@@ -112,7 +112,7 @@ func (s *server) setPickupPoint(w http.ResponseWriter, r *http.Request) error {
 		fields["pickupPoint."+name] = name
 	}
 	return s.apply(w, r, &req, fields, func() (actor.Mutation, error) {
-		id, err := partID(r, "d", "delivery_not_found")
+		id, err := partID(r, "delivery_not_found")
 		return &messages.SetPickupPoint{DeliveryId: id, PickupPoint: req.message()}, err
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/grain"
+	"cartd/internal/oplog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -34,11 +36,13 @@ const token = "secret-of-the-backend"
 type shop struct {
 	t       testing.TB
 	url     string
+	handler http.Handler
 	store   *memlog.Log
 	grains  *cluster.Single
 	reg     *prometheus.Registry
 	catalog *switchedCatalog
 	courier *courier.Courier
+	ahead   atomic.Int64 // nanoseconds by which the clock of the carts is
 }
 
 // openShop starts a shop; change may alter what it is made of.
@@ -68,7 +72,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{}, grain.Options{
-			Observer: observer, Stopped: stopped,
+			Observer: observer, Stopped: stopped, Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
 			Send: s.courier.Sender("cart"),
 		}))
 	})
@@ -76,10 +80,14 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, History: grain.NewHistory(s.store, grain.Limits{}), Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
+	if opts.Oplog, err = oplog.Open(t.Context(), oplog.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	if change != nil {
 		change(&opts)
 	}
-	server := httptest.NewServer(api.New(opts))
+	s.handler = api.New(opts)
+	server := httptest.NewServer(conforming(t, s.handler))
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
@@ -113,15 +114,14 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 	if len(items) > s.MaxMutations {
 		return s.unlessApplied(r, c, invalid("items", "at most %d items fit into one request", s.MaxMutations))
 	}
+	if country == "" && s.Catalog.ByCountry() && slices.ContainsFunc(items, func(item addRequest) bool { return item.Country == "" }) {
+		var err error
+		if country, err = s.country(r, c.id); err != nil {
+			return err
+		}
+	}
 	for i := range items {
 		if items[i].Country == "" {
-			items[i].Country = country
-		}
-		if items[i].Country == "" && s.Catalog.ByCountry() {
-			var err error
-			if country, err = s.country(r, c.id); err != nil {
-				return err
-			}
 			items[i].Country = country
 		}
 	}
@@ -227,7 +227,7 @@ func (s *server) clearItems(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) removeItem(w http.ResponseWriter, r *http.Request) error {
 	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
-		id, err := partID(r, "item", "item_not_found")
+		id, err := partID(r, "item_not_found")
 		return &messages.RemoveItem{Id: id}, err
 	})
 }
@@ -243,7 +243,7 @@ func (s *server) changeItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := partID(r, "item", "item_not_found")
+	id, err := partID(r, "item_not_found")
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,15 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"cartd/internal/api"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
@@ -64,7 +67,7 @@ func TestPeer11VoucherLimitIsHeldUnderConcurrency(t *testing.T) {
 		case a.status == 200:
 			paying++
 			s.want(s.request("POST", carts[i]+"/order", `{"orderId":"o","status":"paid"}`, asBackend...), 200, "")
-		case a.status != 409 || a.field("code") != "expected_total_changed":
+		case a.status != 409 || a.field("code") != "expected_total_changed" || a.field("cart.totalPrice.incVat") != "1530":
 			t.Errorf("checkout %d: %d %s", i, a.status, a.body)
 		}
 	}
@@ -189,6 +192,103 @@ func TestVoucherThatIsForEachUserOnce(t *testing.T) {
 	s.want(s.request("POST", carts[0]+"/checkout", `{"orderId":"o"}`), 409, "expected_total_changed")
 }
 
+// addVoucher adds a voucher by a definition of the shop's backend.
+func (s *shop) addVoucher(cart, definition string) {
+	s.t.Helper()
+	s.want(s.request("POST", cart+"/mutations", `{"mutations":[{"type":"AddVoucher","payload":`+definition+`}]}`, asBackend...), 200, "")
+}
+
+// beginsSoon makes a cart of 15.30 with a voucher of 10.00, for three carts, that did not apply when the cart was changed
+// last, and does by now. and is told when there is time to change it.
+func (s *shop) beginsSoon(code string, and func(cart string)) (cart string) {
+	s.t.Helper()
+	cart = s.cartOf("85123A", 6)
+	s.addVoucher(cart, fmt.Sprintf(`{"code":%q,"kind":"amount","value":1000,"usageLimit":3,"validFrom":%q}`, code, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
+	and(cart)
+	s.ahead.Store(int64(2 * time.Hour))
+	if a := s.want(s.request("GET", cart, ""), 200, ""); a.field("vouchers.0.applied") != "false" || a.field("totalPrice.incVat") != "1530" {
+		s.t.Errorf("the cart is shown as %s", a.body)
+	}
+	return cart
+}
+
+func TestVoucherForUsersDoesNotKeepAStrangerFromPaying(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.beginsSoon("SOON", func(cart string) {
+		s.want(s.request("POST", cart+"/vouchers", `{"code":"FRIENDS"}`), 200, "")
+	})
+	a := s.want(s.request("POST", cart+"/checkout", `{"orderId":"o","expectedTotal":530}`), 200, "")
+	if a.field("result.vouchers.0.applied") != "true" || a.field("result.vouchers.1.reason") != "It is for shoppers who have logged in." {
+		t.Errorf("the checkout is %s", a.body)
+	}
+	if used, kept := s.usesOf("SOON"); used != 0 || kept != 1 {
+		t.Errorf("used %d times, %d kept, want 0 and 1", used, kept)
+	}
+}
+
+func TestVoucherThatWasShownAsNotAppliedIsNoNewsWhenItIsUsedUp(t *testing.T) {
+	s := openShop(t, nil)
+	const onlyOne = `{"code":"ONE","kind":"amount","value":1,"minTotal":2000,"usageLimit":1}`
+	other := s.cartOf("85123A", 60)
+	s.addVoucher(other, onlyOne)
+	s.want(s.request("POST", other+"/checkout", `{"orderId":"o"}`), 200, "")
+	cart := s.beginsSoon("SOON", func(cart string) { s.addVoucher(cart, onlyOne) })
+	if a := s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, ""); a.field("result.totalPrice.incVat") != "530" {
+		t.Errorf("the checkout is %s", a.body)
+	}
+}
+
+// interruptedCarts calls between before the first cart is told that a voucher has no use left.
+type interruptedCarts struct {
+	api.Asker
+	between func()
+	armed   atomic.Bool
+}
+
+func (c *interruptedCarts) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
+	if cmd, ok := msg.(*actor.Command); ok {
+		if _, ok := cmd.Steps[0].Mutation.(*messages.VoucherRefused); ok && c.armed.CompareAndSwap(true, false) {
+			c.between()
+		}
+	}
+	return c.Asker.Ask(ctx, kind, id, msg)
+}
+
+// Between the voucher's answer and the cart's the cart can change: then it is the cart's answer that counts.
+func TestCartThatChangesWhileItsVouchersAreAskedIsAskedAgain(t *testing.T) {
+	pay := [3]string{"POST", "/checkout", `{"orderId":"o"}`} // twice: the first one is told of the voucher
+	for name, tc := range map[string]struct {
+		between [][3]string
+		status  int
+		code    string
+	}{
+		"the voucher is taken away":         {[][3]string{{"DELETE", "/vouchers/1", ""}}, 200, ""},
+		"another tab checks out":            {[][3]string{pay, pay}, 200, ""},
+		"another order is checked out":      {[][3]string{pay, {"POST", "/checkout", `{"orderId":"p"}`}}, 409, "cart_frozen"},
+		"the cart is deleted":               {[][3]string{{"DELETE", "", ""}}, 410, "cart_deleted"},
+		"another tab is told of it as well": {[][3]string{pay}, 409, "expected_total_changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			carts := &interruptedCarts{}
+			s := openShop(t, func(o *api.Options) { carts.Asker, o.Carts = o.Carts, carts })
+			cart := s.withVoucher("FIRST3")
+			for range 3 {
+				s.want(s.request("POST", s.withVoucher("FIRST3")+"/checkout", `{"orderId":"o"}`), 200, "")
+			}
+			carts.between = func() {
+				for _, req := range tc.between {
+					s.request(req[0], cart+req[1], req[2])
+				}
+			}
+			carts.armed.Store(true)
+			a := s.want(s.request("POST", cart+pay[1], pay[2]), tc.status, tc.code)
+			if a.status == 200 && a.field("result.totalPrice.incVat") != "1530" || carts.armed.Load() {
+				t.Errorf("interrupted %t; the checkout is %s", !carts.armed.Load(), a.body)
+			}
+		})
+	}
+}
+
 // A server that dies between the voucher and the cart leaves a use that nobody wants. Others find that out, in time.
 func TestUseThatNobodyWantsIsFoundWhenItIsNeeded(t *testing.T) {
 	s := openShop(t, nil)
@@ -214,6 +314,39 @@ func TestUseThatNobodyWantsIsFoundWhenItIsNeeded(t *testing.T) {
 	if got := s.stored(t, "/v1/carts/never-made"); got != 0 {
 		t.Errorf("a cart that was never made has %d events", got)
 	}
+}
+
+// So many checkouts of one cart are cut off that its voucher keeps no more for it: until their time is over, and no longer.
+func TestCheckoutsThatWereCutOffDoNotKeepACartFromPayingForEver(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.withVoucher("FIRST3")
+	for i := range 15 {
+		s.reserve("FIRST3", idOf(cart), fmt.Sprint("old-", i), 1)
+	}
+	s.reserve("FIRST3", idOf(cart), "new", time.Now().Add(time.Hour).UnixMilli())
+	s.want(s.request("POST", cart+"/checkout", `{"orderId":"o"}`), 200, "")
+	if used, kept := s.usesOf("FIRST3"); used != 0 || kept != 2 {
+		t.Errorf("used %d times, %d kept, want 0, and 2 of one cart", used, kept)
+	}
+
+	other := s.withVoucher("FIRST3")
+	for i := range 16 {
+		s.reserve("FIRST3", idOf(other), fmt.Sprint("other-", i), time.Now().Add(time.Hour).UnixMilli())
+	}
+	s.want(s.request("POST", other+"/checkout", `{"orderId":"o"}`), 503, "unavailable")
+}
+
+func TestVoucherIsNotUsedUpForACartThatItKeepsAUseFor(t *testing.T) {
+	s := openShop(t, nil)
+	cutOff := s.withVoucher("FIRST3")
+	for i, cart := range []string{idOf(cutOff), "other-1", "other-2"} {
+		s.reserve("FIRST3", cart, fmt.Sprint("r-", i), time.Now().Add(time.Hour).UnixMilli())
+	}
+	s.want(s.request("DELETE", cutOff+"/vouchers/1", ""), 200, "")
+	if a := s.want(s.request("POST", cutOff+"/vouchers", `{"code":"FIRST3"}`), 200, ""); a.field("result.vouchers.0.applied") != "true" {
+		t.Errorf("the cart that has the last use shows %s", a.field("result.vouchers.0"))
+	}
+	s.want(s.request("POST", cutOff+"/checkout", `{"orderId":"o","expectedTotal":530}`), 200, "")
 }
 
 func TestBackendsCheckoutHoldsLimitsToo(t *testing.T) {

@@ -16,7 +16,7 @@ const (
 )
 
 // statuses are those that a cart can have.
-var statuses = []grain.Status{grain.StatusOpen, grain.StatusCheckout, grain.StatusOrdered, grain.StatusMerged, grain.StatusDeleted}
+var statuses = []grain.Status{grain.StatusOpen, grain.StatusCheckout, grain.StatusOrdered, grain.StatusMerged, grain.StatusDeleted, grain.StatusExpired}
 
 // answerList answers a page of carts.
 func (s *server) answerList(w http.ResponseWriter, r *http.Request) error {
@@ -46,7 +46,7 @@ func listQuery(r *http.Request) (readmodel.Query, error) {
 	}
 	q.Status, q.UserID, q.Cursor = grain.Status(values.Get("status")), values.Get("userId"), values.Get("cursor")
 	if q.Status != "" && !slices.Contains(statuses, q.Status) {
-		return q, invalid("status", "must be one of %s, %s, %s, %s, %s", statuses[0], statuses[1], statuses[2], statuses[3], statuses[4])
+		return q, invalid("status", "must be one of %v", statuses)
 	}
 	if values.Has("updatedBefore") {
 		if q.UpdatedBefore, err = parseTime("updatedBefore", values.Get("updatedBefore")); err != nil {

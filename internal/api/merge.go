@@ -50,7 +50,7 @@ func (s *server) merge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, err := s.merged(r, c)
+	reply, err := s.merged(r, c, len(decided.Outcomes) > 0)
 	if err != nil {
 		return err
 	}
@@ -119,15 +119,17 @@ func (s *server) wasMerged(r *http.Request, from grain.CartID) error {
 	return fmt.Errorf("%w: the merge is under way elsewhere", cluster.ErrOutcomeUnknown)
 }
 
-// merged returns the cart as it is now. With a key that is a change without effect, by which the cart remembers the key.
-func (s *server) merged(r *http.Request, c *change) (*actor.Reply, error) {
+// merged returns the cart as it is now. With a key that is a change without effect, by which the cart remembers the key; it
+// fits into a cart that is full, if the lines have come by this request. That nothing was applied is not to be said any more.
+func (s *server) merged(r *http.Request, c *change, came bool) (reply *actor.Reply, err error) {
 	if c.cmd.Key == "" {
-		reply, err := s.query(r, c.id, &actor.Query{Minimal: c.cmd.Minimal})
-		if errors.Is(err, errTooLate) {
-			err = fmt.Errorf("%w: the lines are there: %v", cluster.ErrOutcomeUnknown, err)
-		}
-		return reply, err
+		reply, err = s.query(r, c.id, &actor.Query{Minimal: c.cmd.Minimal})
+	} else {
+		c.cmd.IfVersion, c.cmd.Settles = nil, came // the version held when the lines came
+		reply, err = s.askChange(r, c)
 	}
-	c.cmd.IfVersion = nil // it held when the lines came
-	return s.askChange(r, c)
+	if err != nil && problemOf(err).Status == http.StatusServiceUnavailable {
+		err = fmt.Errorf("%w: the lines are there: %v", cluster.ErrOutcomeUnknown, err)
+	}
+	return reply, err
 }

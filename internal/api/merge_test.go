@@ -1,10 +1,16 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"cartd/internal/api"
+	"cartd/pkg/actor"
+	"cartd/pkg/messages"
 )
 
 // cartOf makes a cart with pieces of one product.
@@ -122,6 +128,33 @@ func TestMergeKeepsItsKeyAndItsCondition(t *testing.T) {
 	s.want(s.request("POST", into+"/merge", mergeOf(s.newCart()), "Idempotency-Key", "k"), 422, "idempotency_key_reused")
 	if n := s.stored(t, from); n != 6 { // created, added, begun, given up, begun, merged
 		t.Errorf("the other cart has %d events, want 6", n)
+	}
+}
+
+// busyCarts have no time for the last step of a merge.
+type busyCarts struct {
+	api.Asker
+	busy atomic.Bool
+}
+
+func (c *busyCarts) Ask(ctx context.Context, kind, id string, msg any) (any, error) {
+	if cmd, ok := msg.(*actor.Command); ok && c.busy.Load() {
+		if m, ok := cmd.Steps[0].Mutation.(*messages.MergeCart); ok && m.Again {
+			return &actor.Reply{Refusal: actor.Refuse(actor.CodeUnavailable, "too many requests wait for their turn")}, nil
+		}
+	}
+	return c.Asker.Ask(ctx, kind, id, msg)
+}
+
+func TestMergeWhoseKeyCannotBeKeptIsOfUnknownOutcome(t *testing.T) {
+	carts := &busyCarts{}
+	s := openShop(t, func(o *api.Options) { carts.Asker, o.Carts = o.Carts, carts })
+	into, from := s.cartOf("85123A", 1), s.cartOf("71053", 1)
+	carts.busy.Store(true)
+	s.want(s.request("POST", into+"/merge", mergeOf(from), "Idempotency-Key", "k"), 504, "outcome_unknown")
+	carts.busy.Store(false)
+	if a := s.want(s.request("POST", into+"/merge", mergeOf(from), "Idempotency-Key", "k"), 200, ""); a.field("result.items.1.sku") != "71053" || a.field("result.version") != "4" {
+		t.Errorf("the repeat is answered with %s", a.body)
 	}
 }
 

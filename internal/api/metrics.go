@@ -51,14 +51,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) observe(route, method string, status int, took time.Duration) {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
-	default:
-		method = "other" // strangers must not make new time series
-	}
-	found := m.series(labels{route, method, status})
+	found := m.series(labels{route, knownMethod(method), status})
 	found.requests.Inc()
 	found.duration.Observe(took.Seconds())
+}
+
+// knownMethod keeps strangers from making new time series.
+func knownMethod(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return method
+	}
+	return "other"
 }
 
 func (m *Metrics) series(l labels) series {

@@ -8,16 +8,29 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
 type exchange struct {
+	session session // of a request of the session API
+
 	connection context.Context // for its values alone
 	due        *deadline
 	id         string   // request id, in logs and in the answer's X-Request-Id
 	route      string   // template of the route, for metrics
+	operation  string   // the route's operation in the contract; "" if it has none
+	failure    string   // what went wrong, for the log of operations
 	vars       pathVars // of the route
+	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
+
+	server   *server
+	entered  time.Time     // when it took a place among those that are worked on; zero: not yet
+	left     bool          // it has given that back
+	buffered int64         // bytes of its body that server.buffered counts
+	worked   time.Duration // how long it had it
 }
 
 type exchangeKey struct{}
@@ -32,26 +45,45 @@ func (s *server) observe(next http.Handler) http.Handler {
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
 			connection: context.WithoutCancel(r.Context()), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w},
+			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w},
 		}
+		x.answer.of = x
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
 		}
 		w.Header()["X-Request-Id"] = []string{x.id}
-		r = r.WithContext(x)
+		var ctx context.Context = x
+		var span trace.Span
+		if s.Tracer != nil {
+			ctx, span = s.startSpan(r, x)
+		}
+		r = r.WithContext(ctx)
 		s.Metrics.inFlight.Inc()
 		defer func() {
 			if v := recover(); v != nil {
-				s.Logger.Error("handler panicked", "request", x.id, "panic", v, "stack", string(debug.Stack()))
+				s.Logger.Error("handler panicked", "request", x.id, traceID(r), "panic", v, "stack", string(debug.Stack()))
 				if x.answer.status == 0 {
 					s.fail(&x.answer, r, fault("internal", "something went wrong; the log knows more under this request's id"))
 				}
 			}
+			x.leave() // if there was no answer
+			if x.buffered > 0 {
+				s.buffered.Add(-x.buffered)
+			}
+			if span != nil {
+				endSpan(span, x, r.Method, x.answer.code())
+			}
 			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
 			s.Metrics.observe(x.route, r.Method, status, took)
-			if s.Logger.Enabled(x, slog.LevelDebug) {
-				s.Logger.Debug("request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "took", took)
+			if s.Oplog != nil && x.operation != "" {
+				s.record(r, x, start, took)
+			}
+			switch {
+			case x.worked >= slowRequest:
+				s.Logger.Warn("slow request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "worked", x.worked, "took", took)
+			case s.Logger.Enabled(x, slog.LevelDebug):
+				s.Logger.Debug("request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "took", took)
 			}
 		}()
 		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBodyBytes)
@@ -91,11 +123,13 @@ func plainToken(s string, limit int) bool {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	of     *exchange
 }
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+		w.of.leave()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -103,6 +137,7 @@ func (w *recorder) WriteHeader(status int) {
 func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+		w.of.leave()
 	}
 	return w.ResponseWriter.Write(b)
 }

@@ -24,7 +24,7 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if n := len(req.Mutations); n == 0 || n > s.MaxMutations {
-		return s.unlessApplied(r, c, invalid("mutations", "must have 1 to %d entries", s.MaxMutations))
+		return s.refuse(w, r, c, invalid("mutations", "must have 1 to %d entries", s.MaxMutations))
 	}
 	c.list = "mutations[%d].payload"
 	var checkout *messages.InitializeCheckout

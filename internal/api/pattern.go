@@ -26,6 +26,14 @@ func (v *pathVars) get(name string) string {
 	return ""
 }
 
+// last returns the value of the last variable; "" if there is none.
+func (v *pathVars) last() string {
+	if v.n == 0 {
+		return ""
+	}
+	return v.vars[v.n-1].value
+}
+
 // pattern is a path with variables, like /v1/carts/{id}/items, cut at its slashes. A variable stands for one segment
 // that is not empty.
 type pattern []segment

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,11 +25,15 @@ type problem struct {
 	Code     string       `json:"code"`
 	Errors   []fieldError `json:"errors,omitempty"`
 
-	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
+	RequestID string `json:"requestId"` // as in X-Request-Id and the log
+
+	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict and expected_total_changed
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
-	etag  string // of the cart, where there is one
-	cause error  // for the log
+	etag       string // of the cart, where there is one
+	challenge  string // WWW-Authenticate, if not the usual one
+	retryAfter string // in seconds, if not the usual one
+	cause      error  // for the log
 }
 
 // fieldError says what is wrong with one part of a request.
@@ -75,6 +80,8 @@ func statusOf(code string) int {
 		return http.StatusBadRequest
 	case "unauthorized":
 		return http.StatusUnauthorized
+	case "cross_site":
+		return http.StatusForbidden
 	case "not_found", "cart_not_found", "item_not_found", "delivery_not_found", "voucher_not_found", "branch_not_found":
 		return http.StatusNotFound
 	case "method_not_allowed":
@@ -156,23 +163,26 @@ func cartNotFound() *problem { return fault("cart_not_found", "there is no such 
 // fail writes err as the answer.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := *problemOf(err) // a copy: some are shared
-	p.Instance = r.URL.EscapedPath()
+	p.Instance, p.RequestID = r.URL.EscapedPath(), exchangeOf(r).id
 	if p.Status >= 500 {
 		level := slog.LevelWarn
 		if p.Status == http.StatusServiceUnavailable {
 			level = slog.LevelDebug // while the disk is low each change is refused: the event log says why, once
 		}
-		s.Logger.Log(r.Context(), level, "request failed", "request", exchangeOf(r).id, "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+		s.Logger.Log(r.Context(), level, "request failed", "request", p.RequestID, traceID(r), "method", r.Method, "path", p.Instance, "code", p.Code, "err", err)
+	}
+	if s.Oplog != nil {
+		exchangeOf(r).failure = p.Code + ": " + p.Detail
 	}
 	h := w.Header()
 	if p.etag != "" {
 		h.Set("ETag", p.etag)
 	}
 	switch p.Status {
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", cmp.Or(p.retryAfter, "1"))
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="cartd"`)
+		h.Set("WWW-Authenticate", cmp.Or(p.challenge, `Bearer realm="cartd"`))
 	}
 	body, err := appendMarshal(nil, &p)
 	if err != nil { // cannot be: all parts are made here

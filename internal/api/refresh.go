@@ -45,7 +45,7 @@ func (s *server) refresh(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("read a cart's own view: %w", err)
 		}
 		if m.Lines, err = s.refreshed(r, cart.Items, cart.Country); err != nil {
-			return s.unlessApplied(r, c, err)
+			return s.refuse(w, r, c, err)
 		}
 	}
 	c.cmd.Steps = []actor.Step{{Mutation: m}}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -81,7 +82,7 @@ func (s *server) reserve(r *http.Request, c *change, m *messages.InitializeCheck
 		}
 	}()
 	for _, v := range grain.LimitedVouchers(cart.Vouchers) {
-		if !v.Applied && !all {
+		if !v.Applied && !all || v.OncePerUser && cart.UserID == "" { // the latter never applies
 			continue
 		}
 		reason, err := s.reserveUse(r, v, use.Cart, use.Reservation, use.UserId, use.Until)
@@ -90,7 +91,7 @@ func (s *server) reserve(r *http.Request, c *change, m *messages.InitializeCheck
 			return nil, err
 		}
 		if reason != "" {
-			if err := s.barVoucher(r, c, v.Code, reason, m.ExpectedTotal == nil); err != nil {
+			if err := s.barVoucher(r, c, v.Code, reason, v.Applied && m.ExpectedTotal == nil); err != nil {
 				return nil, err
 			}
 			continue
@@ -123,29 +124,37 @@ func (s *server) vouchersOf(r *http.Request, id grain.CartID) (v vouchersView, e
 }
 
 // reserveUse asks a voucher to keep a use. It returns the reason if it has none left: after those carts have been asked
-// whose checkouts should be over.
+// whose checkouts should be over, this one maybe among them.
 func (s *server) reserveUse(r *http.Request, v grain.Limited, cart, reservation, user string, until int64) (reason string, err error) {
 	for try := 0; ; try++ {
 		deadline, _ := r.Context().Deadline()
 		reply, err := s.askVoucher(r, v.Code, &actor.Command{Minimal: true, Deadline: deadline, Steps: []actor.Step{{Mutation: &messages.UseReserved{
 			Code: v.Code, Cart: cart, Reservation: reservation, UserId: user, Until: until, Limit: v.Limit, OncePerUser: v.OncePerUser}}}})
-		switch {
-		case err != nil:
+		if err != nil || reply.Refusal == nil {
 			return "", err
-		case reply.Refusal == nil:
-			return "", nil
-		case reply.Refusal.Code != grain.ReasonUsedUp && reply.Refusal.Code != grain.ReasonUsedByUser:
+		}
+		switch reply.Refusal.Code {
+		case grain.ReasonUsedUp, grain.ReasonUsedByUser:
+			reason = reply.Refusal.Code
+		case actor.CodeUnavailable: // it keeps too much for this cart
+			err = problemOfRefusal(reply.Refusal)
+		default:
 			return "", problemOfRefusal(reply.Refusal)
 		}
-		if _, asked, err := s.usesOf(r, v.Code); err != nil || !asked || try > 0 {
-			return reply.Refusal.Code, err
+		if try > 0 {
+			return reason, err
+		}
+		if _, asked, askErr := s.usesOf(r, cart, v.Code); askErr != nil || !asked {
+			return reason, cmp.Or(askErr, err)
 		}
 	}
 }
 
 // askVoucher asks a voucher. Until its cart is asked, nothing has been changed that anybody could see.
 func (s *server) askVoucher(r *http.Request, code string, msg any) (*actor.Reply, error) {
-	answer, err := s.Carts.Ask(r.Context(), string(eventlog.KindVoucher), grain.VoucherStream(code), msg)
+	ctx, end := s.traceAsk(r.Context(), string(eventlog.KindVoucher), msg)
+	answer, err := s.Carts.Ask(ctx, string(eventlog.KindVoucher), grain.VoucherStream(code), msg)
+	end(err)
 	if err != nil {
 		return nil, fmt.Errorf("ask voucher %q: %w: %w", code, errTooLate, err)
 	}
@@ -159,9 +168,9 @@ func (s *server) askVoucher(r *http.Request, code string, msg any) (*actor.Reply
 	return reply, nil
 }
 
-// usesOf returns how many carts a voucher counts. Carts whose checkouts should be over have been asked then, if there are
+// usesOf returns how many carts a voucher counts beside this one. Carts whose checkouts should be over have been asked then, if there are
 // any: it may be fewer by now.
-func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, err error) {
+func (s *server) usesOf(r *http.Request, cart, code string) (uses int64, asked bool, err error) {
 	reply, err := s.askVoucher(r, code, &actor.Query{})
 	if err != nil {
 		return 0, false, err
@@ -169,7 +178,7 @@ func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, e
 	if reply.Refusal != nil {
 		return 0, false, problemOfRefusal(reply.Refusal)
 	}
-	uses, lapsed, err := grain.Uses(reply.View, time.Now())
+	uses, lapsed, err := grain.Uses(reply.View, cart, time.Now())
 	if err != nil || len(lapsed) == 0 {
 		return uses, false, err
 	}
@@ -183,11 +192,15 @@ func (s *server) usesOf(r *http.Request, code string) (uses int64, asked bool, e
 	return uses, true, nil
 }
 
-// barVoucher tells the cart that a voucher has no use left for it. If the client is to be told, that is the error.
+// barVoucher tells the cart that a voucher has no use left for it. If the client is to be told, that is the error. A cart
+// that refuses to hear of it has changed since: it is asked for the checkout again, and says what it thinks of that.
 func (s *server) barVoucher(r *http.Request, c *change, code, reason string, tell bool) error {
 	bar := &change{id: c.id, cmd: actor.Command{MustExist: true, Steps: []actor.Step{{Mutation: &messages.VoucherRefused{Code: code, Reason: reason}}}}}
 	reply, err := s.askChange(r, bar)
 	if p, ok := errors.AsType[*problem](err); ok {
+		if p.Status < http.StatusInternalServerError {
+			return nil
+		}
 		p.Mutations = nil // a step of ours, which the client has not asked for
 	}
 	if err != nil || !tell {

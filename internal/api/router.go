@@ -15,13 +15,14 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // methods are the handlers of one path, by method.
 type methods map[string]handler
 
-// router returns all routes of the public port. What api.md names and is not here yet answers 404.
-func (s *server) router() http.Handler {
-	r := mux.NewRouter()
-	type route struct {
-		path    string
-		methods methods
-	}
+// route is a path, as the contract writes it, with its methods.
+type route struct {
+	path    string
+	methods methods
+}
+
+// routes returns all routes of the public port. What api.md names and is not here yet answers 404.
+func (s *server) routes() []route {
 	routes := []route{ // what storefronts call most comes first: mux tries one after the other
 		{"/v1/carts/{id}/items", methods{"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems}},
 		{"/v1/carts/{id}", methods{"GET": s.readCart, "DELETE": s.deleteCart}},
@@ -41,20 +42,35 @@ func (s *server) router() http.Handler {
 		{"/v1/carts/{id}/refresh", methods{"POST": s.refresh}},
 		{"/v1/carts/{id}/user", methods{"PUT": s.setUser}},
 		{"/v1/carts/{id}/subscription-details", methods{"PUT": s.setSubscription}},
+		{"/openapi.json", methods{"GET": s.readContract}},
+		{"/docs", methods{"GET": s.readDocs}},
+		{"/docs/{file}", methods{"GET": s.readDocsFile}},
+	}
+	routes = append(routes, s.sessionRoutes()...)
+	if len(s.tokens) > 0 && s.Oplog != nil {
+		routes = append(routes,
+			route{"/v1/operations", methods{"GET": s.backend(s.listOperations)}},
+			route{"/v1/operations/stats", methods{"GET": s.backend(s.readOperationStats)}})
 	}
 	if len(s.tokens) > 0 { // else there is nobody to let in, and nothing to be seen
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
 			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
 	}
-	for _, rt := range routes {
+	return routes
+}
+
+// router returns the handler of all routes.
+func (s *server) router() http.Handler {
+	r := mux.NewRouter()
+	for _, rt := range s.routes() {
 		// A pattern of our own, and not mux's, which is a regular expression.
 		p := parsePattern(rt.path)
 		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
 			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
-		}).Handler(s.route(rt.path, rt.methods))
+		}).Handler(s.handle(rt.path, rt.methods))
 	}
-	r.NotFoundHandler = s.route("", nil)
+	r.NotFoundHandler = s.handle("", nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		req = withoutTrailingSlash(req)
 		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
@@ -74,8 +90,8 @@ func (s *server) listCarts() handler {
 // notHere answers for a method that api.md has at a path and this server does not.
 func notHere(http.ResponseWriter, *http.Request) error { return errNotFound }
 
-// route handles the requests of one path, "" for those that have none.
-func (s *server) route(path string, m methods) http.Handler {
+// handle handles the requests of one path, "" for those that have none.
+func (s *server) handle(path string, m methods) http.Handler {
 	allowed := []string{"OPTIONS"}
 	for name := range m {
 		allowed = append(allowed, name)
@@ -85,6 +101,7 @@ func (s *server) route(path string, m methods) http.Handler {
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
+	names := operationNames(path, m)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if path != "" {
 			exchangeOf(r).route = path
@@ -94,7 +111,11 @@ func (s *server) route(path string, m methods) http.Handler {
 			method = http.MethodGet // net/http leaves the body out
 		}
 		h, ok := m[method]
+		exchangeOf(r).operation = names[method]
+		err := s.admit(r)
 		switch {
+		case err != nil:
+			s.fail(w, r, err)
 		case m == nil:
 			s.fail(w, r, errNotFound)
 		case method == http.MethodOptions:
@@ -104,7 +125,13 @@ func (s *server) route(path string, m methods) http.Handler {
 			w.Header().Set("Allow", allow)
 			s.fail(w, r, fault("method_not_allowed", "%.20s is not possible here; allowed: %s", r.Method, allow))
 		default:
-			if err := h(w, r); err != nil {
+			if method == http.MethodGet || r.ContentLength == 0 { // else readBody does
+				err = exchangeOf(r).enter()
+			}
+			if err == nil {
+				err = h(w, r)
+			}
+			if err != nil {
 				s.fail(w, r, err)
 			}
 		}

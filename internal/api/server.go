@@ -2,14 +2,20 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"cartd/internal/catalog"
 	"cartd/internal/courier"
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
+	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
@@ -60,8 +66,19 @@ type Options struct {
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
 	Logger     *slog.Logger
+	// Oplog is told of each request to a route, and shown to the backend. nil: there is no log of operations.
+	Oplog *oplog.Log
+	// Tracer makes spans of requests. nil: nobody looks at them.
+	Tracer trace.Tracer
+	// Users knows who logs in: a cart that is bound to a user is not there for anybody else. nil: nobody logs in, and who
+	// has a cart's id has the cart.
+	Users Users
 	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.
 	BackendTokens []string
+	// CORSOrigins are the origins whose pages may read answers, and change the cart of their browser's cookie.
+	CORSOrigins []Origin
+	// SecureCookies marks cookies Secure on connections without TLS too: for TLS that ends before cartd.
+	SecureCookies bool
 	// Currency of carts that are made without one; "" leaves it to the first product.
 	Currency string
 	// TaxRounding and TaxLevel say how carts that get their first line from now on round VAT: half-even, half-up or
@@ -71,17 +88,31 @@ type Options struct {
 	CheckoutTTL time.Duration
 	// MaxBodyBytes bounds a request's body. Default: 1 MiB.
 	MaxBodyBytes int64
+	// MaxDepth bounds how deep arrays and objects are nested in a body. Default: 64.
+	MaxDepth int
+	// MaxRequests bounds how many requests are worked on at a time: from the end of the body to the begin of the answer. What
+	// comes on top is answered 503 at once. Default: 1,024.
+	MaxRequests int
+	// RateLimit is how many requests a second each client's address may send, the backend apart. Default: any number.
+	RateLimit float64
+	// TrustedProxies are the addresses whose X-Forwarded-For says who the client is. Default: none, the connection says.
+	TrustedProxies []netip.Prefix
 	// MaxMutations bounds the items or mutations of one request. Default: 1,000.
 	MaxMutations int
 	// Timeout bounds the handling of a request from its first line to the answer, to a hundredth. Default: 10 s.
 	Timeout time.Duration
 }
 
-// server holds what handlers need. It is read-only once made.
+// server holds what handlers need. It is read-only once made, but for counts.
 type server struct {
 	Options
-	tokens    tokens
-	deadlines *deadlines
+	tokens       tokens
+	deadlines    *deadlines
+	clients      *clients     // nil: nobody is limited
+	buffered     atomic.Int64 // bytes of larger bodies
+	working      atomic.Int64 // requests that are worked on
+	crossOrigin  *http.CrossOriginProtection
+	successorKey [32]byte
 }
 
 // New returns the handler of the public port.
@@ -95,9 +126,17 @@ func New(opts Options) http.Handler {
 	if opts.MaxMutations <= 0 {
 		opts.MaxMutations = 1000
 	}
+	if opts.MaxDepth <= 0 {
+		opts.MaxDepth = 64
+	}
+	if opts.MaxRequests <= 0 {
+		opts.MaxRequests = 1024
+	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout)}
-	return s.observe(s.router())
+	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout),
+		clients: newClients(opts.RateLimit, opts.TrustedProxies), crossOrigin: trusting(opts.CORSOrigins)}
+	_, _ = rand.Read(s.successorKey[:]) // never fails
+	return s.observe(s.cors(s.router()))
 }

@@ -15,6 +15,9 @@ func (s *server) setUser(w http.ResponseWriter, r *http.Request) error {
 		UserID string `json:"userId"`
 	}
 	return s.apply(w, r, &req, nil, func() (actor.Mutation, error) {
+		if err := mayBind(r, req.UserID); err != nil {
+			return nil, err
+		}
 		return &messages.SetUserId{UserId: req.UserID, Rebind: s.tokens.allow(r)}, nil
 	})
 }

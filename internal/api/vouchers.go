@@ -27,24 +27,28 @@ func (s *server) addVoucher(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.voucher(r, req.Code)
+	return s.finishVoucher(w, r, c, req.Code)
+}
+
+func (s *server) finishVoucher(w http.ResponseWriter, r *http.Request, c *change, code string) error {
+	m, err := s.voucher(r, code)
 	if err != nil {
 		if err := s.unlessApplied(r, c, err); err != nil {
 			return err
 		}
 	}
 	if m.UsageLimit > 0 {
-		m.UsedUp = s.usedUp(r, m)
+		m.UsedUp = s.usedUp(r, string(c.id), m)
 	}
 	c.cmd.Steps = []actor.Step{{Mutation: m}}
 	return s.finish(w, r, c)
 }
 
-// usedUp reports whether a voucher has no use left, as far as can be told: what counts is the checkout.
-func (s *server) usedUp(r *http.Request, m *messages.AddVoucher) bool {
-	uses, asked, err := s.usesOf(r, m.Code)
+// usedUp reports whether a voucher has no use left for a cart, as far as can be told: what counts is the checkout.
+func (s *server) usedUp(r *http.Request, cart string, m *messages.AddVoucher) bool {
+	uses, asked, err := s.usesOf(r, cart, m.Code)
 	if err == nil && asked && uses >= m.UsageLimit {
-		uses, _, err = s.usesOf(r, m.Code)
+		uses, _, err = s.usesOf(r, cart, m.Code)
 	}
 	return err == nil && uses >= m.UsageLimit
 }
@@ -82,7 +86,7 @@ func instant(t *time.Time) string {
 
 func (s *server) removeVoucher(w http.ResponseWriter, r *http.Request) error {
 	return s.apply(w, r, nil, nil, func() (actor.Mutation, error) {
-		id, err := partID(r, "v", "voucher_not_found")
+		id, err := partID(r, "voucher_not_found")
 		return &messages.RemoveVoucher{Id: id}, err
 	})
 }

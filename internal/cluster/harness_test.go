@@ -48,8 +48,8 @@ func newCarts(t testing.TB, store eventlog.Store, idle time.Duration) *carts {
 	return c
 }
 
-func (c *carts) Activated(string)                                 { c.active.Add(1); c.activated.Add(1) }
-func (c *carts) Passivated(string)                                { c.active.Add(-1) }
+func (c *carts) Activated(_, _ string)                            { c.active.Add(1); c.activated.Add(1) }
+func (c *carts) Passivated(_, _ string, _ uint64)                 { c.active.Add(-1) }
 func (c *carts) EventSkipped(_, _ string, _ actor.Event, _ error) {}
 func (c *carts) Panicked(string, string, any)                     { c.panics.Add(1) }
 func (c *carts) CommitFailed(string, string, error)               {}

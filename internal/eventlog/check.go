@@ -117,3 +117,29 @@ func repeated(evs []Event) (int, bool) {
 
 // StoredTime returns t as stores keep it: in UTC, cut to the millisecond.
 func StoredTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// timeLayout is RFC 3339 in UTC with milliseconds.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// AppendTime appends StoredTime(t) as RFC 3339 in UTC with milliseconds. It is spelled out because every line and every
+// answer has one, and a layout is parsed each time.
+func AppendTime(dst []byte, t time.Time) []byte {
+	t = StoredTime(t)
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(dst, timeLayout)
+	}
+	hour, minute, second := t.Clock()
+	dst = appendTwo(appendTwo(dst, year/100), year%100)
+	dst = appendTwo(append(dst, '-'), int(month))
+	dst = appendTwo(append(dst, '-'), day)
+	dst = appendTwo(append(dst, 'T'), hour)
+	dst = appendTwo(append(dst, ':'), minute)
+	dst = appendTwo(append(dst, ':'), second)
+	milli := t.Nanosecond() / 1e6
+	dst = append(dst, '.', byte('0'+milli/100))
+	return append(appendTwo(dst, milli%100), 'Z')
+}
+
+// appendTwo appends n, at most 99, in two digits.
+func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }

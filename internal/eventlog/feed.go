@@ -35,6 +35,7 @@ type Feed interface {
 
 	// Streams yields each stream that had an event on stable storage when the loop began, in no order; younger ones
 	// may be among them. It stops after the first error. It reads names: with many streams it takes a while.
+	// Those that a store has archived are not among them.
 	Streams(ctx context.Context) iter.Seq2[StreamID, error]
 
 	// Incarnation identifies what positions belong to: two stores with the same one have the same events at the same

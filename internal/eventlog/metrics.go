@@ -28,6 +28,7 @@ type Metrics struct {
 	SnapshotFailures prometheus.Counter // snapshots and sealed parts that could not be written
 	SnapshotsUnused  prometheus.Counter // snapshots that did not check out, or were of no use, at a replay
 	Seals            prometheus.Counter // prefixes of logs that were compressed
+	Archives         prometheus.Counter // logs that were archived
 
 	Replays        prometheus.Counter   // streams replayed
 	ReplayFailures prometheus.Counter   // replays that ended with an error
@@ -60,6 +61,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		SnapshotFailures:   counter("cartd_event_log_snapshot_failures_total", "Snapshots and sealed parts of logs that could not be written; the log itself is whole."),
 		SnapshotsUnused:    counter("cartd_event_log_snapshots_unused_total", "Snapshots that did not check out or were of another version, at a replay."),
 		Seals:              counter("cartd_event_log_seals_total", "Prefixes of logs that were compressed."),
+		Archives:           counter("cartd_event_log_archives_total", "Logs that were archived."),
 		Replays:            counter("cart_event_log_replay_total", "Streams replayed to activate a grain."),
 		ReplayFailures:     counter("cart_event_log_replay_failures_total", "Replays that ended with an error."),
 		ReplayDuration:     histogram("cart_event_log_replay_duration_seconds", "Time of one replay.", replayBuckets),
@@ -68,7 +70,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.Appends, m.BytesWritten, m.LastAppend, m.FilesExisting, m.AppendDuration, m.SyncDuration,
 		m.SyncFailures, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
-		m.Snapshots, m.SnapshotsDropped, m.SnapshotFailures, m.SnapshotsUnused, m.Seals,
+		m.Snapshots, m.SnapshotsDropped, m.SnapshotFailures, m.SnapshotsUnused, m.Seals, m.Archives,
 		m.UnknownTypes, m.MutationErrors)
 	return m
 }

@@ -59,13 +59,14 @@ type Activation interface {
 	//	ErrFenced            another activation has claimed the stream; nothing was appended
 	//	ErrLowSpace          too little room; nothing was appended
 	//	ErrTooLarge          an event is larger than the store can read back; nothing was appended
+	//	ErrArchived          the stream takes no more events; nothing was appended
 	//	ErrInvalid           the commit is not well formed (see Commit.Check), or comes before the end of Replay;
 	//	                     nothing was appended
 	//	ErrBusy              too much waits for the disk, told at once; nothing was appended
 	//	ErrFailed, ErrClosed the store has failed or is closed; nothing was appended
 	//	ErrOutcomeUnknown    the events may or may not be stored
 	//
-	// After any error but DuplicateIDError, ErrLowSpace, ErrTooLarge, ErrInvalid and ErrBusy every later append of
+	// After any error but DuplicateIDError, ErrLowSpace, ErrArchived, ErrTooLarge, ErrInvalid and ErrBusy every later append of
 	// this activation fails too. A commit whose event ids are all in the stream already, with the same types and payloads, is
 	// answered with its first receipt once that is on stable storage, whatever Want says.
 	Append(c Commit, decided func(Receipt, error))
@@ -97,6 +98,8 @@ var (
 	ErrFenced = errors.New("stream was claimed by another activation")
 	// ErrOutcomeUnknown means that an append may or may not be stored.
 	ErrOutcomeUnknown = errors.New("outcome of the append is unknown")
+	// ErrArchived means that the stream has come to its end, and takes no more events.
+	ErrArchived = errors.New("stream is archived")
 	// ErrTooLarge means that an event exceeds the store's limit.
 	ErrTooLarge = errors.New("event is too large")
 	// ErrPassedOver is what load returns for a snapshot that is not what it looks for, and nothing to be told of.

@@ -340,7 +340,7 @@ func TestWhatIsMainsAloneIsRefusedElsewhere(t *testing.T) {
 		switch m.(type) {
 		case *messages.CartCreated, *messages.CartDeleted, *messages.SetUserId, *messages.InitializeCheckout, *messages.AbortCheckout, *messages.CheckoutExpired,
 			*messages.OrderCreated, *messages.MergeCart, *messages.MergeStarted, *messages.CartMerged, *messages.MergeAborted,
-			*messages.VoucherRefused, *messages.VoucherSettled, *messages.VoucherLapsed, *messages.BranchPromoted:
+			*messages.VoucherRefused, *messages.VoucherSettled, *messages.VoucherLapsed, *messages.BranchPromoted, *messages.CartExpired:
 			b.refusedOn(t, "gift", m, codeInvalid, "branch")
 		case *messages.BranchForked:
 			b.refusedOn(t, "gift", m, codeBranchExists, "")

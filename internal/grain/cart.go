@@ -17,6 +17,7 @@ const (
 	StatusOrdered  Status = "ordered"
 	StatusMerged   Status = "merged" // another cart has taken over what was in it
 	StatusDeleted  Status = "deleted"
+	StatusExpired  Status = "expired" // nobody has changed it for as long as it may rest
 )
 
 // Cart is the state of one cart. The zero value is the cart that does not exist.
@@ -101,6 +102,8 @@ func (c *Cart) closed() error {
 	switch c.status {
 	case StatusDeleted:
 		return actor.Refuse(codeDeleted, "The cart was deleted.")
+	case StatusExpired:
+		return expired()
 	case StatusOrdered:
 		return actor.Refuse(codeOrdered, "The cart was ordered and can no longer be changed.")
 	case StatusMerged:

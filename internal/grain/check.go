@@ -16,6 +16,8 @@ const (
 	codeOrdered          = "cart_ordered"
 	codeMerged           = "cart_merged"
 	codeDeleted          = "cart_deleted"
+	codeExpired          = "cart_expired"
+	codeNotExpired       = "cart_not_expired" // for the sweeper alone
 	codeEmpty            = "cart_empty"
 	codeNotInCheckout    = "not_in_checkout"
 	codeUserBound        = "user_bound"

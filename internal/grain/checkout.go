@@ -85,10 +85,10 @@ func abortCheckout(c *Cart, _ *messages.AbortCheckout, meta actor.Meta) error {
 	return nil
 }
 
-// due returns CheckoutExpired if the time of the checkout is over, to be stored before m. There is no need of it before
-// what ends the checkout anyway. An order is not such a thing: whatever was kept for this checkout, the last use of a
-// voucher say, may be another's since.
-func due(c *Cart, m actor.Mutation, now time.Time) actor.Mutation {
+// dueCheckout returns CheckoutExpired if the time of the checkout is over, to be stored before m. There is no need of it
+// before what ends the checkout anyway. An order is not such a thing: whatever was kept for this checkout, the last use of
+// a voucher say, may be another's since.
+func dueCheckout(c *Cart, m actor.Mutation, now time.Time) actor.Mutation {
 	if c.status != StatusCheckout || now.Before(c.checkoutUntil) {
 		return nil
 	}

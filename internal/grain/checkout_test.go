@@ -31,10 +31,10 @@ func TestAForgottenCheckoutEnds(t *testing.T) {
 			t.Errorf("ended before its time: %v", r)
 		}
 		add := item("B", 1, 1, 0)
-		if m := due(&b.cart, add, until.Add(-time.Millisecond)); m != nil {
+		if m := dueCheckout(&b.cart, add, until.Add(-time.Millisecond)); m != nil {
 			t.Errorf("%T is due before the time", m)
 		}
-		if _, ok := due(&b.cart, add, until).(*messages.CheckoutExpired); !ok {
+		if _, ok := dueCheckout(&b.cart, add, until).(*messages.CheckoutExpired); !ok {
 			t.Error("the end of the checkout is not due when its time is over")
 		}
 		if err := b.applyAt(&messages.CheckoutExpired{}, tc.want); err != nil {
@@ -43,7 +43,7 @@ func TestAForgottenCheckoutEnds(t *testing.T) {
 		if cart := decodeView(t, []byte(b.view())); cart.Status != "open" || cart.OrderReference != "" || cart.CheckoutUntil != nil {
 			t.Errorf("after the end: %s", b.view())
 		}
-		if m := due(&b.cart, add, until); m != nil {
+		if m := dueCheckout(&b.cart, add, until); m != nil {
 			t.Errorf("%T is due in an open cart", m)
 		}
 		b.refused(t, &messages.CheckoutExpired{}, codeNotInCheckout, "")
@@ -60,12 +60,12 @@ func TestOnlyAnAbortNeedsNoExpiryBefore(t *testing.T) {
 		case *messages.AbortCheckout, *messages.CheckoutExpired:
 			want = false
 		}
-		if got := due(&b.cart, m, late) != nil; got != want {
+		if got := dueCheckout(&b.cart, m, late) != nil; got != want {
 			t.Errorf("%T: expiry before it %t, want %t", m, got, want)
 		}
 	}
 	b.must(t, &messages.OrderCreated{OrderId: "o-1"})
-	if m := due(&b.cart, item("B", 1, 1, 0), late); m != nil {
+	if m := dueCheckout(&b.cart, item("B", 1, 1, 0), late); m != nil {
 		t.Errorf("%T is due in an ordered cart", m)
 	}
 }

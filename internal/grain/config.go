@@ -31,6 +31,7 @@ type Options struct {
 func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart] {
 	replay := limits // a limit that was lowered is for what comes
 	replay.MaxLines, replay.MaxQuantity, replay.MaxMergeBytes = math.MaxInt, math.MaxInt64, math.MaxInt
+	replay.Lifetimes = anyLifetime // it was the truth when it was stored, whatever the flags say now
 	var changed func(string, *Cart, actor.Info) func()
 	if opts.Changed != nil {
 		changed = func(_ string, c *Cart, info actor.Info) func() {
@@ -39,19 +40,22 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		}
 	}
 	cfg := actor.Config[Cart]{
-		Changed:   changed,
-		Kind:      string(eventlog.KindCart),
-		Registry:  Registry(limits),
-		Replay:    Registry(replay),
-		Requests:  []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
-		Log:       Log(store, eventlog.KindCart),
-		View:      AppendView,
-		Hidden:    hidden,
+		Changed:  changed,
+		Kind:     string(eventlog.KindCart),
+		Registry: Registry(limits),
+		Replay:   Registry(replay),
+		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
+		Log:      Log(store, eventlog.KindCart),
+		View: func(dst []byte, c *Cart, info actor.Info) []byte {
+			return appendView(dst, c, info, limits.Lifetimes)
+		},
+		Hidden:    limits.Lifetimes.hidden,
 		Branch:    hiddenBranch,
+		Admit:     admit,
 		Clone:     (*Cart).Clone,
 		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},
 		Encode:    AppendPayload,
-		Due:       due,
+		Due:       limits.Lifetimes.due,
 		Idle:      opts.Idle,
 		Observer:  opts.Observer,
 		Logger:    opts.Logger,
@@ -66,10 +70,10 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 	return cfg
 }
 
-// hidden says why a cart is not shown any more.
-func hidden(c *Cart) *actor.Refusal {
-	if c.Status() == StatusDeleted {
-		return actor.Refuse("cart_deleted", "The cart was deleted.")
+// admit keeps a cart that is bound to a user from everybody else: to them it is not there, and neither that it once was.
+func admit(c *Cart, caller string) *actor.Refusal {
+	if c.UserID() != "" && c.UserID() != caller {
+		return actor.Refuse(actor.CodeNotFound, "there is no such cart")
 	}
 	return nil
 }

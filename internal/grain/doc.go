@@ -22,6 +22,7 @@
 //	open      MergeAborted                  -> open
 //	open      CartMerged                    -> merged
 //	open      CartDeleted                   -> deleted
+//	open      CartExpired                   -> expired
 //
 // A cart in checkout takes nothing but its end; an ordered, merged or deleted one takes nothing at all, except that a
 // repeat of what made it so changes nothing. A checkout has a deadline, which its event holds. Once it is over, the next

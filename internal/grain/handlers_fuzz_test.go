@@ -182,6 +182,7 @@ func FuzzRemoveVoucher(f *testing.F)             { fuzzHandler(f, "RemoveVoucher
 func FuzzRefreshPrices(f *testing.F)             { fuzzHandler(f, "RefreshPrices") }
 func FuzzInitializeCheckout(f *testing.F)        { fuzzHandler(f, "InitializeCheckout") }
 func FuzzAbortCheckout(f *testing.F)             { fuzzHandler(f, "AbortCheckout") }
+func FuzzCartExpired(f *testing.F)               { fuzzHandler(f, "CartExpired") }
 func FuzzCheckoutExpired(f *testing.F)           { fuzzHandler(f, "CheckoutExpired") }
 func FuzzOrderCreated(f *testing.F)              { fuzzHandler(f, "OrderCreated") }
 func FuzzMergeCart(f *testing.F)                 { fuzzHandler(f, "MergeCart") }

@@ -25,12 +25,15 @@ type bench struct {
 	version  uint64
 }
 
-func newBench() *bench { return &bench{registry: Registry(Limits{})} }
+func newBench() *bench { return &bench{registry: Registry(Limits{Lifetimes: soon})} }
+
+// soon lets every cart expire that has rested for a moment.
+var soon = Lifetimes{Empty: 1, Guest: 1, User: 1}
 
 func metaAt(version uint64) actor.Meta {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[8:], version)
-	return actor.Meta{Time: time.UnixMilli(1_790_000_000_000 + int64(version)).UTC(), Version: version, ID: id}
+	return actor.Meta{Time: time.UnixMilli(1_790_000_000_000 + int64(version)).UTC(), Version: version, ID: id, Last: time.UnixMilli(1_790_000_000_000 + int64(version) - 1).UTC()}
 }
 
 func (b *bench) info() actor.Info {
@@ -392,8 +395,11 @@ var mutationGen = rapid.Custom(func(t *rapid.T) actor.Mutation {
 	case 16:
 		return &messages.MergeAborted{Into: others.Draw(t, "into"), Started: versions.Draw(t, "started"), Code: texts.Draw(t, "code")}
 	case 11:
-		if rapid.IntRange(0, 5).Draw(t, "delete") == 0 {
+		switch rapid.IntRange(0, 9).Draw(t, "delete") {
+		case 0:
 			return &messages.CartDeleted{}
+		case 1:
+			return &messages.CartExpired{}
 		}
 	}
 	return shoppingGen.Draw(t, "shopping")

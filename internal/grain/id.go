@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"strings"
 )
 
 // CartID names a cart. It is made by [ParseCartID] and [NewCartID] alone, so that it is safe as a file name and in
@@ -19,6 +21,11 @@ const maxIDBytes = 64
 func NewCartID() CartID {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails: it ends the program rather than return weak bytes
+	return CartIDOf(random)
+}
+
+// CartIDOf returns the id that stands for these 128 bits, which nobody must be able to guess.
+func CartIDOf(random [16]byte) CartID {
 	hi, lo := binary.BigEndian.Uint64(random[:8]), binary.BigEndian.Uint64(random[8:])
 	var id [26]byte
 	for i := len(id) - 1; i >= 0; i-- {
@@ -43,4 +50,25 @@ func ParseCartID(s string) (CartID, error) {
 		}
 	}
 	return CartID(s), nil
+}
+
+// minDistinct is how many different characters an id has at least that looks random.
+const minDistinct = 8
+
+// LooksRandom reports whether id could be one of [NewCartID]: 26 characters of Crockford base32 that stand for 128 bits.
+// Whether they are random nobody can see; but an id with few different characters, like a number with zeros before it,
+// is one that somebody has chosen. Of random ones one in 10^10 is like that.
+func (id CartID) LooksRandom() bool {
+	if len(id) != 26 || id[0] > '7' {
+		return false
+	}
+	var seen uint32
+	for i := range len(id) {
+		digit := strings.IndexByte(crockford, id[i])
+		if digit < 0 {
+			return false
+		}
+		seen |= 1 << digit
+	}
+	return bits.OnesCount32(seen) >= minDistinct
 }

@@ -76,11 +76,14 @@ func (h rules) putItem(c *Cart, m *messages.AddItem, parent *uint32, marked mark
 	if c.country == "" {
 		c.country = country
 	}
+	if known && *old.product == p {
+		l.product = old.product
+	} else {
+		kept := p // on the heap, where p itself need not be for the sake of this
+		l.product = &kept
+	}
 	if known {
 		l.id, l.delivery = old.id, old.delivery
-		if *old.product == p {
-			l.product = old.product // and the copy can go
-		}
 		c.lines[at] = l
 		c.replaceTotal(&old, &l)
 	} else {
@@ -144,9 +147,9 @@ func (r Rounding) price(p *product, price, orgPrice, tax int64) error {
 	return nil
 }
 
-// priced returns a line of qty units of p, without an id.
+// priced returns a line of qty units of p, without an id, and without p: who calls it may have an equal one already.
 func (r Rounding) priced(p *product, qty int64) (line, error) {
-	l := line{qty: qty, product: p}
+	l := line{qty: qty}
 	var ok bool
 	if l.total, ok = r.times(p.quote, qty); !ok {
 		return l, invalid("quantity", "The line's total would exceed %d.", int64(maxMoney))
@@ -213,7 +216,7 @@ func (h rules) changeQuantity(c *Cart, m *messages.ChangeQuantity, _ actor.Meta)
 	if err := c.fits(old.total, l.total, "quantity"); err != nil {
 		return err
 	}
-	l.id, l.delivery = old.id, old.delivery
+	l.id, l.delivery, l.product = old.id, old.delivery, old.product
 	c.lines[at] = l
 	c.replaceTotal(&old, &l)
 	return nil

@@ -13,7 +13,7 @@ import (
 // everyMutation returns one of each, made for a cart with line 1 and delivery 1.
 func everyMutation() []actor.Mutation {
 	return []actor.Mutation{
-		&messages.CartCreated{}, &messages.CartDeleted{}, &messages.SetUserId{UserId: "u-9"},
+		&messages.CartCreated{}, &messages.CartDeleted{}, &messages.CartExpired{}, &messages.SetUserId{UserId: "u-9"},
 		item("Z", 1, 1, 0), &messages.RemoveItem{Id: 1}, &messages.ChangeQuantity{Id: 1, Quantity: 9},
 		&messages.LineItemAttributes{Id: 1, Attributes: map[string]string{"a": "b"}}, &messages.LineItemMarking{Id: 1}, &messages.RemoveLineItemMarking{Id: 1},
 		&messages.ClearCart{}, &messages.UpsertSubscriptionDetails{},
@@ -37,7 +37,8 @@ func inCheckout(t *testing.T) *bench {
 }
 
 func TestACartThatIsNotOpenRefusesWithItsReason(t *testing.T) {
-	ordered, deleted, merged := inCheckout(t), newBench(), newBench()
+	ordered, deleted, merged, gone := inCheckout(t), newBench(), newBench(), newBench()
+	gone.must(t, item("A", 1, 100, 2500), &messages.CartExpired{})
 	ordered.must(t, &messages.OrderCreated{OrderId: "o-1", Status: "paid"})
 	deleted.must(t, item("A", 1, 100, 2500), &messages.CartDeleted{})
 	merged.cart.status = StatusMerged
@@ -46,7 +47,7 @@ func TestACartThatIsNotOpenRefusesWithItsReason(t *testing.T) {
 		case *messages.BranchForked, *messages.BranchDeleted: // not of main: see branch_test.go
 			continue
 		case *messages.VoucherSettled, *messages.VoucherLapsed: // whatever the cart has become, the voucher may go
-			for _, b := range []*bench{ordered, deleted, merged, inCheckout(t)} {
+			for _, b := range []*bench{ordered, deleted, merged, gone, inCheckout(t)} {
 				b.unchanged(t, m)
 			}
 			continue
@@ -61,6 +62,11 @@ func TestACartThatIsNotOpenRefusesWithItsReason(t *testing.T) {
 		expect(ordered, codeOrdered)
 		expect(deleted, codeDeleted)
 		expect(merged, codeMerged)
+		if _, is := m.(*messages.CartExpired); is {
+			gone.unchanged(t, m)
+		} else {
+			expect(gone, codeExpired)
+		}
 		switch m.(type) {
 		case *messages.AbortCheckout:
 		default:

@@ -102,7 +102,7 @@ func (c *Cart) takeover(from string) *messages.MergeCart {
 // for each other cart, which never has more lines than those.
 func (h rules) mergeCart(c *Cart, m *messages.MergeCart, meta actor.Meta) error {
 	switch {
-	case c.status == StatusDeleted:
+	case c.status == StatusDeleted, c.status == StatusExpired:
 		return c.closed()
 	case slices.Contains(c.takenOver, m.From):
 		return actor.NoChange

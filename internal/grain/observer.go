@@ -45,12 +45,12 @@ func NewObserver(reg prometheus.Registerer, log *eventlog.Metrics, logger *slog.
 }
 
 // Activated, Passivated, Replayed, EventSkipped, Panicked and CommitFailed are those of actor.Observer.
-func (o *Observer) Activated(kind string) {
+func (o *Observer) Activated(kind, _ string) {
 	o.active.WithLabelValues(kind).Inc()
 	o.activations.WithLabelValues(kind).Inc()
 }
 
-func (o *Observer) Passivated(kind string) {
+func (o *Observer) Passivated(kind, _ string, _ uint64) {
 	o.active.WithLabelValues(kind).Dec()
 	o.passivations.WithLabelValues(kind).Inc()
 }

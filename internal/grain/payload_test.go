@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"reflect"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -23,21 +25,29 @@ func viaEncodingJSON(t *rapid.T, m actor.Mutation) string {
 	return buf.String()[:buf.Len()-1]
 }
 
-func TestPayloadIsThatOfEncodingJSON(t *testing.T) {
-	raw := rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "bytes")) })
-	anyText := rapid.OneOf(rapid.String(), raw, texts)
-	anyItem := rapid.Custom(func(t *rapid.T) *messages.AddItem {
-		text := func() string { return anyText.Draw(t, "text") }
+var (
+	rawText = rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "bytes")) })
+	anyText = rapid.OneOf(rapid.String(), rawText, texts)
+)
+
+// itemWith makes AddItems of any content, whose texts are of one sort.
+func itemWith(texts *rapid.Generator[string]) *rapid.Generator[*messages.AddItem] {
+	return rapid.Custom(func(t *rapid.T) *messages.AddItem {
+		text := func() string { return texts.Draw(t, "text") }
 		n := func() int64 { return rapid.Int64().Draw(t, "n") }
 		return &messages.AddItem{
 			ItemId: rapid.Uint32().Draw(t, "itemId"), Sku: text(), Quantity: n(), Price: n(), OrgPrice: n(), Tax: n(),
 			PriceExVat: rapid.Bool().Draw(t, "exVat"), Name: text(), Image: text(), Stock: rapid.Ptr(rapid.Int64(), true).Draw(t, "stock"),
-			Country: text(), StoreId: rapid.Ptr(anyText, true).Draw(t, "store"), ParentId: rapid.Ptr(rapid.Uint32(), true).Draw(t, "parent"),
-			Attributes: rapid.MapOf(anyText, anyText).Draw(t, "attributes"), Type: text(), Disclaimer: text(), SaleStatus: text(),
+			Country: text(), StoreId: rapid.Ptr(texts, true).Draw(t, "store"), ParentId: rapid.Ptr(rapid.Uint32(), true).Draw(t, "parent"),
+			Attributes: rapid.MapOf(texts, texts).Draw(t, "attributes"), Type: text(), Disclaimer: text(), SaleStatus: text(),
 			Brand: text(), Category: text(), SellerId: text(), SellerName: text(), Currency: text(),
 			TaxRounding: text(), TaxLevel: text(),
 		}
 	})
+}
+
+func TestPayloadIsThatOfEncodingJSON(t *testing.T) {
+	anyItem := itemWith(anyText)
 	hot := rapid.Custom(func(t *rapid.T) actor.Mutation {
 		switch rapid.IntRange(0, 5).Draw(t, "kind") {
 		case 0:
@@ -64,6 +74,59 @@ func TestPayloadIsThatOfEncodingJSON(t *testing.T) {
 			t.Fatalf("got  %s\nwant %s", got, want)
 		}
 	})
+}
+
+// TestAddItemIsReadAsEncodingJSONReadsIt also cuts a piece out of what was written, or puts another byte in.
+func TestAddItemIsReadAsEncodingJSONReadsIt(t *testing.T) {
+	plainText := rapid.StringMatching("[A-Za-z0-9 åäö€]{0,5}")
+	items := rapid.OneOf(itemWith(plainText), itemWith(anyText))
+	taken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		m := items.Draw(t, "item")
+		if rapid.Bool().Draw(t, "plain") {
+			m.Attributes, m.Quantity, m.Price, m.OrgPrice, m.Tax, m.Stock = nil, m.Quantity>>8, -(m.Price >> 8), 0, 2500, nil
+		}
+		payload, err := AppendPayload(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := rapid.IntRange(0, len(payload)-1).Draw(t, "at")
+		switch rapid.IntRange(0, 3).Draw(t, "spoil") {
+		case 0:
+			payload = slices.Delete(payload, at, rapid.IntRange(at, len(payload)).Draw(t, "to"))
+		case 1:
+			payload[at] = rapid.OneOf(rapid.SampledFrom([]byte(`{}[]",:-+.eE0123456789 \ntfu`)), rapid.Byte()).Draw(t, "byte")
+		}
+		if wantRead(t, payload) {
+			taken++
+		}
+	})
+	if taken == 0 {
+		t.Error("nothing was read without encoding/json")
+	}
+}
+
+// wantRead reports whether payload is read without encoding/json, and wants the same of both then.
+func wantRead(t interface{ Fatalf(string, ...any) }, payload []byte) bool {
+	got, ok := readAddItem(payload)
+	if !ok {
+		return false
+	}
+	want := new(messages.AddItem)
+	if err := json.Unmarshal(payload, want); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("read %q: got %v; encoding/json says %v, %v", payload, got, want, err)
+	}
+	return true
+}
+
+// FuzzReadAddItem: what is read without encoding/json is what that reads.
+func FuzzReadAddItem(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"sku":"A","quantity":1}`, `{"sku":"A","sku":"B","stock":-0,"priceExVat":true}`,
+		`{"parentId":4294967295,"itemId":4294967296}`, `{"itemId":-0}`, `{"quantity":1.5}`, `{"quantity":01}`, `{"price":999999999999999999}`,
+		`{"name":"å€","storeId":""}`, "{\"name\":\"\xff\"}", `{"SKU":"A"}`, `{"sku":null}`, `{"sku":"A"} `, `{"sku":"\u0041"}`, `{,"sku":"A"}`, `{"sku":"A",}`, ``, `}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) { wantRead(t, payload) })
 }
 
 func TestEmptyMutationsHaveAPayload(t *testing.T) {

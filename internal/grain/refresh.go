@@ -8,8 +8,10 @@ import (
 )
 
 // refreshPrices gives lines the prices of the catalogue, and leaves a notice where something has changed for the
-// worse or the better. Lines that have gone meanwhile are passed over: the shopper was faster than the catalogue.
+// worse or the better. Lines that have gone meanwhile are passed over: the shopper was faster than the catalogue. A cart
+// without a currency gets that of the prices.
 func refreshPrices(c *Cart, m *messages.RefreshPrices, meta actor.Meta) error {
+	currency := c.currency
 	lines := slices.Clone(c.lines)
 	for i := range lines {
 		lines[i].notice = nil
@@ -27,9 +29,12 @@ func refreshPrices(c *Cart, m *messages.RefreshPrices, meta actor.Meta) error {
 		if !ok {
 			continue
 		}
-		l, err := c.refreshed(lines[at], r)
+		l, err := c.refreshed(lines[at], r, currency)
 		if err != nil {
 			return err
+		}
+		if currency == "" && !r.Gone {
+			currency = r.Currency
 		}
 		lines[at] = l
 	}
@@ -41,10 +46,11 @@ func refreshPrices(c *Cart, m *messages.RefreshPrices, meta actor.Meta) error {
 		}
 		same = same && sameLine(&lines[i], &c.lines[i])
 	}
-	if same && c.reckonedAt(meta.Time) {
+	if same && currency == c.currency && c.reckonedAt(meta.Time) {
 		return actor.NoChange
 	}
 
+	c.currency = currency
 	for i := range c.lines {
 		c.removeTotal(&c.lines[i])
 	}
@@ -62,8 +68,8 @@ func sameLine(a, b *line) bool {
 	return a.total == b.total && a.discount == b.discount && (a.product == b.product || *a.product == *b.product)
 }
 
-// refreshed returns l as the catalogue has it now.
-func (c *Cart) refreshed(l line, r *messages.RefreshPrices_Line) (line, error) {
+// refreshed returns l as the catalogue has it now. currency is the cart's, "" if it has none yet.
+func (c *Cart) refreshed(l line, r *messages.RefreshPrices_Line, currency string) (line, error) {
 	old := l.product
 	if r.Gone {
 		l.notice = &notice{was: -1, gone: true}
@@ -72,8 +78,8 @@ func (c *Cart) refreshed(l line, r *messages.RefreshPrices_Line) (line, error) {
 	if err := checkCurrency(r.Currency); err != nil {
 		return l, err
 	}
-	if r.Currency != "" && c.currency != "" && r.Currency != c.currency {
-		return l, invalid("currency", "The cart is in %s, line %d now in %s.", c.currency, r.Id, r.Currency)
+	if r.Currency != "" && currency != "" && r.Currency != currency {
+		return l, invalid("currency", "The cart is in %s, line %d now in %s.", currency, r.Id, r.Currency)
 	}
 	p := *old
 	p.stocked, p.stock, p.exVat = r.Stock != nil, r.GetStock(), r.PriceExVat
@@ -101,7 +107,7 @@ func (c *Cart) refreshed(l line, r *messages.RefreshPrices_Line) (line, error) {
 	if err != nil {
 		return l, err
 	}
-	priced.id, priced.delivery = l.id, l.delivery
+	priced.id, priced.delivery, priced.product = l.id, l.delivery, &p
 	if p.unit.inc != old.unit.inc {
 		priced.notice = &notice{was: old.unit.inc}
 	}

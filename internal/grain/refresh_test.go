@@ -49,6 +49,23 @@ func TestRefreshTakesThePricesOfTheCatalogueAndWarns(t *testing.T) {
 	}
 }
 
+func TestRefreshGivesACartWithoutACurrencyThatOfThePrices(t *testing.T) {
+	inPounds := func(id uint32) *messages.RefreshPrices_Line {
+		return &messages.RefreshPrices_Line{Id: id, Price: 100, Tax: 600, Currency: "GBP"}
+	}
+	b := newBench()
+	b.must(t, item("A", 1, 100, 600), item("B", 1, 100, 600))
+	b.refused(t, refresh(inPounds(1), &messages.RefreshPrices_Line{Id: 2, Price: 100, Tax: 600, Currency: "EUR"}), codeInvalid, "currency")
+	b.must(t, refresh(inPounds(1), &messages.RefreshPrices_Line{Id: 2, Gone: true, Currency: "EUR"}))
+	if got := b.cart.Currency(); got != "GBP" {
+		t.Errorf("the cart is in %q, want GBP", got)
+	}
+	euro := item("C", 1, 100, 600)
+	euro.Currency = "EUR"
+	b.refused(t, euro, codeInvalid, "currency")
+	same(t, b, restored(t, b))
+}
+
 func TestWarningsStayUntilTheLineChangesOrTheNextRefresh(t *testing.T) {
 	b := newBench()
 	b.must(t, item("A", 2, 300, 0), item("B", 1, 100, 0), item("C", 1, 100, 0), item("D", 1, 100, 0))

@@ -12,6 +12,8 @@ type Limits struct {
 	// MaxMergeBytes bounds a cart that is merged into another one, or forked, by the size of the event that holds its lines:
 	// stores bound the size of an event. 4 MiB.
 	MaxMergeBytes int
+	// Lifetimes are how long a cart may rest before CartExpired is accepted.
+	Lifetimes Lifetimes
 }
 
 // maxMergeBytes is the default of Limits.MaxMergeBytes.
@@ -22,6 +24,7 @@ type rules struct {
 	maxLines    int
 	maxQuantity int64
 	maxMerge    int
+	lifetimes   Lifetimes
 }
 
 // Registry returns the handlers of every mutation that a cart takes. It is read-only from then on.
@@ -29,7 +32,7 @@ type rules struct {
 // AddRequest and SetCartRequest are not among them: they are requests, resolved into these mutations before they
 // reach a cart.
 func Registry(limits Limits) *actor.MutationRegistry[Cart] {
-	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, maxMerge: maxMergeBytes}
+	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, maxMerge: maxMergeBytes, lifetimes: limits.Lifetimes}
 	if limits.MaxLines > 0 {
 		h.maxLines = limits.MaxLines
 	}
@@ -43,9 +46,11 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 
 	register(r, "CartCreated", createCart)
 	register(r, "CartDeleted", deleteCart)
+	register(r, "CartExpired", h.expireCart)
 	register(r, "SetUserId", whenOpen(setUser))
 
 	registerBranched(r, "AddItem", whenOpen(h.addItem))
+	r.Shortcut("AddItem", readAddItem)
 	registerBranched(r, "RemoveItem", whenOpen(removeItem))
 	registerBranched(r, "ChangeQuantity", whenOpen(h.changeQuantity))
 	registerBranched(r, "LineItemAttributes", whenOpen(setAttributes))
@@ -83,11 +88,11 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	return r
 }
 
-// Settles reports whether the mutation name is a step that carts and vouchers take among themselves, or one made of what a log
-// says, which nobody else may ask for.
+// Settles reports whether the mutation name is a step that carts, vouchers and the sweeper take among themselves, or one made of
+// what a log says, which nobody else may ask for.
 func Settles(name string) bool {
 	switch name {
-	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed", "BranchForked":
+	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed", "CartExpired", "BranchForked":
 		return true
 	}
 	return false

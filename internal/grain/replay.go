@@ -14,9 +14,9 @@ type Replay struct {
 	}
 }
 
-// NewReplay returns the cart id before its first event. Of limits only the rounding counts.
-func NewReplay(id string, limits Limits) Replay {
-	return Replay{actor.NewReplay(Config(nil, limits, Options{}), id)}
+// NewReplay returns the cart id before its first event. No limits count: what is in the log was accepted.
+func NewReplay(id string) Replay {
+	return Replay{actor.NewReplay(Config(nil, Limits{}, Options{}), id)}
 }
 
 // NewVoucherReplay returns the voucher whose stream is id before its first event.

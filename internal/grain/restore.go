@@ -19,10 +19,13 @@ func headOf(s *messages.CartState) (*Cart, error) {
 	c := &Cart{status: Status(s.Status), currency: s.Currency, country: s.Country, userID: s.UserId,
 		orderID: s.OrderId, paymentStatus: s.PaymentStatus}
 	switch c.status {
-	case "", StatusDeleted:
+	case "", StatusDeleted, StatusExpired:
 		left := &messages.CartState{Rounding: s.Rounding, PerUnit: s.PerUnit, Status: s.Status}
 		if c.status == StatusDeleted {
 			left.UserId, left.Settlements = s.UserId, s.Settlements
+		}
+		if c.status == StatusExpired {
+			left.UserId = s.UserId
 		}
 		if !proto.Equal(s, left) {
 			return nil, fmt.Errorf("status %q, and yet there is something in it", c.status)
@@ -104,6 +107,7 @@ func restoreLine(c *Cart, s *messages.CartState_Line) error {
 	if err := c.fits(amount{}, l.total, "total"); err != nil {
 		return err
 	}
+	l.product = &p
 	if n := s.Notice; n != nil {
 		if n.Was < -1 || n.Was > maxMoney || n.Was < 0 != n.Gone {
 			return fmt.Errorf("notice of price %d, gone %t", n.Was, n.Gone)

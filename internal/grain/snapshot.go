@@ -18,7 +18,7 @@ import (
 //
 // A new field that only new events set needs no new version: without it a state means what it meant, and an older
 // program refuses a state that has it.
-const stateVersion = 1
+const stateVersion = 2
 
 // appendState appends c to dst as a messages.CartState, and returns the extended slice. It keeps and changes nothing
 // of c.

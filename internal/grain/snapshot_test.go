@@ -83,7 +83,7 @@ func TestStateKnowsNoLimitThatWasLowered(t *testing.T) {
 	same(t, b, restored(t, b))
 }
 
-// storedCart is the cart of testdata/state-1.bin. Its mutations are never changed, as the file is not: what it is to
+// storedCart is the cart of testdata/state-2.bin. Its mutations are never changed, as the file is not: what it is to
 // show beside goes into wholeCart.
 func storedCart(t testing.TB) *bench {
 	b := newBench()
@@ -154,7 +154,9 @@ func wholeCarts(t testing.TB) []*bench {
 	used.must(t, &messages.OrderCreated{OrderId: "o-9"})
 	branching := newBranched()
 	branching.prepare(t, fullCart())
-	return []*bench{storedCart(t), paying, going, gone, limited, aborted, used, &branching.bench}
+	expired := newBench()
+	expired.must(t, &messages.SetUserId{UserId: "u-1"}, &messages.CartExpired{})
+	return []*bench{storedCart(t), paying, going, gone, limited, aborted, used, expired, &branching.bench}
 }
 
 // A field that Cart has and the codec forgets would be lost at a snapshot, unnoticed until then.

@@ -19,11 +19,15 @@ type Summary struct {
 	Lines            int
 	Version          uint64 // 0: there is no such cart
 	Created, Updated time.Time
+	CheckoutUntil    time.Time // when the freeze ends; zero if the cart is not in checkout
+	Unsettled        bool      // it has errands that are not done
+	Foreign          bool      // another service has changed it last: it does not expire
 }
 
 func (c *Cart) summary(info actor.Info) Summary {
 	return Summary{ID: info.ID, Status: c.status, UserID: c.userID, Currency: c.currency, Total: c.total().inc,
-		Lines: len(c.lines), Version: info.Version, Created: info.Created, Updated: info.Updated}
+		Lines: len(c.lines), Version: info.Version, Created: info.Created, Updated: info.Updated,
+		CheckoutUntil: c.checkoutUntil, Unsettled: c.unsettled(), Foreign: info.Foreign}
 }
 
 // ReadSummary reads a cart as it is on stable storage, from its newest snapshot on, without an activation. cfg is what

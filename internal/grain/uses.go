@@ -263,9 +263,9 @@ func appendUses(dst []byte, v *Voucher, _ actor.Info) []byte {
 	return append(dst, b...)
 }
 
-// Uses returns how many carts the view of a voucher counts, and the errands that ask those carts whose reservations have
-// been kept for longer than their checkouts last, whether they still want them.
-func Uses(view []byte, now time.Time) (uses int64, lapsed []actor.Errand, err error) {
+// Uses returns how many other carts than cart the view of a voucher counts, as far as it shows them, and the errands that ask
+// those carts whose reservations have been kept for longer than their checkouts last, whether they still want them.
+func Uses(view []byte, cart string, now time.Time) (uses int64, lapsed []actor.Errand, err error) {
 	var v viewOfUses
 	if err := json.Unmarshal(view, &v); err != nil {
 		return 0, nil, err
@@ -274,6 +274,9 @@ func Uses(view []byte, now time.Time) (uses int64, lapsed []actor.Errand, err er
 		if now.UnixMilli() > k.Until {
 			lapsed = append(lapsed, lapseErrand(v.Code, k))
 		}
+	}
+	if slices.ContainsFunc(v.Open, func(k viewOfKeeper) bool { return k.Cart == cart }) {
+		v.Uses--
 	}
 	return v.Uses, lapsed, nil
 }

@@ -247,9 +247,12 @@ func TestCartIsAskedAboutWhatIsKeptForLong(t *testing.T) {
 	if !json.Valid(view) {
 		t.Fatalf("view %s", view)
 	}
-	uses, lapsed, err := Uses(view, time.UnixMilli(1003))
+	uses, lapsed, err := Uses(view, "", time.UnixMilli(1003))
 	if err != nil || uses != maxShown+9 || len(lapsed) != 3 || lapsed[0].To != "C0" || lapsed[0].Kind != "cart" {
 		t.Fatalf("%d uses, errands %v, error %v; want the first three", uses, lapsed, err)
+	}
+	if uses, _, err := Uses(view, "C1", time.Time{}); err != nil || uses != maxShown+8 {
+		t.Errorf("%d uses beside its own, error %v; want one less", uses, err)
 	}
 	for _, tc := range []struct {
 		decided *actor.Reply
@@ -270,10 +273,10 @@ func TestCartIsAskedAboutWhatIsKeptForLong(t *testing.T) {
 			t.Errorf("%v: tells %v, want %v", tc.decided.Refusal, cmd.Steps[0].Mutation, tc.want)
 		}
 	}
-	if _, lapsed, _ := Uses(view, time.UnixMilli(1<<40)); len(lapsed) != maxShown {
+	if _, lapsed, _ := Uses(view, "", time.UnixMilli(1<<40)); len(lapsed) != maxShown {
 		t.Errorf("%d errands at once, want %d", len(lapsed), maxShown)
 	}
-	if _, _, err := Uses([]byte("[]"), time.Time{}); err == nil {
+	if _, _, err := Uses([]byte("[]"), "", time.Time{}); err == nil {
 		t.Error("no error for what is no view")
 	}
 }
@@ -415,7 +418,7 @@ func TestVoucherLimitHoldsInAnyOrderOfSteps(t *testing.T) {
 					w.carry(t, "cart", id, all[rapid.IntRange(0, len(all)-1).Draw(t, "errand")], rapid.Bool().Draw(t, "whole"))
 				}
 			case 8: // the voucher asks about what is kept for long: the server that wanted it has gone
-				_, lapsed, err := Uses(appendUses(nil, &w.till.voucher, actor.Info{}), time.UnixMilli(1))
+				_, lapsed, err := Uses(appendUses(nil, &w.till.voucher, actor.Info{}), "", time.UnixMilli(1))
 				if err != nil || len(lapsed) == 0 {
 					continue
 				}
@@ -435,7 +438,7 @@ func TestVoucherLimitHoldsInAnyOrderOfSteps(t *testing.T) {
 					w.carry(t, "cart", id, e, true)
 				}
 			}
-			_, lapsed, _ := Uses(appendUses(nil, &w.till.voucher, actor.Info{}), time.UnixMilli(1))
+			_, lapsed, _ := Uses(appendUses(nil, &w.till.voucher, actor.Info{}), "", time.UnixMilli(1))
 			for _, e := range lapsed {
 				w.carry(t, "voucher", "V", e, true)
 			}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"cartd/internal/eventlog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -14,13 +15,19 @@ import (
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
 // AppendView appends the branch of the cart that info is of to dst, as the JSON object that callers see, and returns the
-// extended slice. It allocates
-// nothing but what dst lacks (and a list of ids, if the cart has subscription details), and changes nothing.
+// extended slice. It allocates nothing but what dst lacks (and a list of ids, if the cart has subscription details), and
+// changes nothing.
 func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
+	return appendView(dst, c, info, Lifetimes{})
+}
+
+// appendView is AppendView that tells when the cart expires, too, if it does.
+func appendView(dst []byte, c *Cart, info actor.Info, life Lifetimes) []byte {
 	dst = appendText(dst, `{"id":`, info.ID)
 	if info.Branch == "" {
 		dst = append(dst, `,"branch":"main"`...)
 	} else {
+		life = Lifetimes{} // how long the cart lives is main's
 		dst = appendText(dst, `,"branch":`, info.Branch)
 		c = c.shown(info.Branch)
 	}
@@ -72,6 +79,9 @@ func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 	}
 	dst = appendTime(dst, `,"createdAt":"`, info.Created)
 	dst = appendTime(dst, `,"updatedAt":"`, info.Updated)
+	if at, ok := life.expiry(c, &info); ok {
+		dst = append(at.AppendFormat(append(dst, `,"expiresAt":"`...), expiryFormat), '"')
+	}
 	if info.Damaged {
 		dst = append(dst, `,"damaged":true`...)
 	}
@@ -293,5 +303,5 @@ func appendOptional(dst []byte, prefix string, s *string) []byte {
 }
 
 func appendTime(dst []byte, prefix string, t time.Time) []byte {
-	return append(t.UTC().AppendFormat(append(dst, prefix...), timeFormat), '"')
+	return append(eventlog.AppendTime(append(dst, prefix...), t), '"')
 }

@@ -97,6 +97,7 @@ type (
 		SubscriptionDetails map[string]map[string]json.RawMessage `json:"subscriptionDetails,omitempty"`
 		CreatedAt           time.Time                             `json:"createdAt"`
 		UpdatedAt           time.Time                             `json:"updatedAt"`
+		ExpiresAt           string                                `json:"expiresAt,omitempty"`
 		Damaged             bool                                  `json:"damaged,omitempty"`
 	}
 )

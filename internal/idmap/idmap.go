@@ -25,8 +25,9 @@ type Words interface{ ~[1]uint64 | ~[3]uint64 }
 
 // Map is a map that is quick to load. The zero value is empty. For one goroutine at a time.
 type Map[V Words] struct {
-	sorted []byte // read-only
-	recent map[ID]V
+	sorted  []byte // read-only
+	recent  map[ID]V
+	highest ID // of all: what is above it need not be looked for, as most new ids are that begin with the time
 }
 
 // ErrInvalid means that bytes are not those of a Map.
@@ -35,10 +36,15 @@ var ErrInvalid = errors.New("not the bytes of an id map")
 // Load returns the Map whose Bytes are given. It keeps sorted, which must not change any more. It checks the length
 // alone: that they are what Bytes returned is for the caller's checksum to say.
 func Load[V Words](sorted []byte) (Map[V], error) {
-	if len(sorted)%Width[V]() != 0 {
+	w := Width[V]()
+	if len(sorted)%w != 0 {
 		return Map[V]{}, ErrInvalid
 	}
-	return Map[V]{sorted: sorted}, nil
+	m := Map[V]{sorted: sorted}
+	if n := len(sorted); n > 0 {
+		m.highest = ID(sorted[n-w:])
+	}
+	return m, nil
 }
 
 // Width returns how many bytes an entry takes.
@@ -52,6 +58,9 @@ func (m *Map[V]) Len() int { return len(m.sorted)/Width[V]() + len(m.recent) }
 
 // Get returns the value of id.
 func (m *Map[V]) Get(id ID) (v V, ok bool) {
+	if bytes.Compare(id[:], m.highest[:]) > 0 {
+		return v, false
+	}
 	if v, ok := m.recent[id]; ok {
 		return v, true
 	}
@@ -69,6 +78,9 @@ func (m *Map[V]) Set(id ID, v V) {
 		m.recent = make(map[ID]V)
 	}
 	m.recent[id] = v
+	if bytes.Compare(id[:], m.highest[:]) > 0 {
+		m.highest = id
+	}
 }
 
 // Bytes returns all entries, to be loaded again. They must not be changed: the Map holds them from now on. It takes

@@ -15,7 +15,7 @@ import (
 )
 
 // schema is the version of what is in the database; one of another version is built anew.
-const schema = 1
+const schema = 2
 
 var (
 	bucketMeta     = []byte("meta")
@@ -148,6 +148,26 @@ func (w *writer) put(s *grain.Summary) error {
 		return err
 	}
 	return w.carts.Put([]byte(s.ID), encodeRow(nil, s))
+}
+
+// drop deletes the row of a cart, unless it is another than s.
+func (w *writer) drop(s *grain.Summary) error {
+	b := w.carts.Get([]byte(s.ID))
+	if b == nil {
+		return nil
+	}
+	row, err := decodeRow(s.ID, b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	if row.Version != s.Version {
+		return nil
+	}
+	err = errors.Join(move(w.statuses, statusKey(&row), nil), move(w.ages, ageKey(&row), nil))
+	if row.UserID != "" {
+		err = errors.Join(err, move(w.users, userKey(&row), nil))
+	}
+	return errors.Join(err, w.carts.Delete([]byte(s.ID)))
 }
 
 // move replaces a key of an index; nil stands for none.

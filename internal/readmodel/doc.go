@@ -26,9 +26,10 @@
 //	carts     id                                         → row, see encodeRow
 //	statuses  status 0x00 id                             →
 //	users     user 0x00 id                               →
-//	ages      status 0x00 class updated (8, Unix ms) id  →
+//	ages      status 0x00 class since (8, Unix ms) id    →
 //
-// Numbers in keys are big-endian. class is a [Class].
+// Numbers in keys are big-endian. class is a [Class]; since is the time of the last change, or of the end of the checkout.
+// A cart whose log was archived has no row.
 //
 //	model := readmodel.Open("data/readmodel.db", readmodel.Options{Store: store, Read: read})
 //	page, err := model.List(ctx, readmodel.Query{Status: grain.StatusOpen, Limit: 100})

@@ -29,7 +29,7 @@ var ErrCursor = errors.New("cursor was not made here")
 
 // Query selects carts.
 type Query struct {
-	Status        grain.Status // "": all but the deleted ones
+	Status        grain.Status // "": all but those that are gone, deleted or expired
 	UserID        string       // "": all
 	UpdatedBefore time.Time    // exclusive; zero: no end
 	Limit         int          // at most so many carts; must be positive
@@ -126,7 +126,7 @@ func list(tx *bbolt.Tx, q *Query, after string) (Page, error) {
 
 func (q *Query) selects(s *grain.Summary) bool {
 	switch {
-	case q.Status == "" && s.Status == grain.StatusDeleted, q.Status != "" && s.Status != q.Status:
+	case q.Status == "" && (s.Status == grain.StatusDeleted || s.Status == grain.StatusExpired), q.Status != "" && s.Status != q.Status:
 		return false
 	case q.UserID != "" && s.UserID != q.UserID:
 		return false
@@ -153,7 +153,7 @@ func parseCursor(c string) (after string, err error) {
 	return after, nil
 }
 
-// Idle yields the carts of a status and a class that were changed last before t, the oldest first, as the rows have them:
+// Idle yields the carts of a status and a class that were changed last before t (in checkout: whose freeze ended before t), the oldest first, as the rows have them:
 // who is going to change one looks at the cart itself first. It holds nothing while the loop's body runs, so that the body
 // may take its time and may change what is listed. It stops after the first error; ErrBuilding is one.
 func (m *Model) Idle(ctx context.Context, status grain.Status, class Class, t time.Time) iter.Seq2[grain.Summary, error] {

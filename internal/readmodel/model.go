@@ -132,6 +132,25 @@ func (m *Model) load() (usable bool, err error) {
 // Note tells of a cart as a commit has left it that is on stable storage. It returns at once.
 func (m *Model) Note(s grain.Summary) { m.notes.add(s) }
 
+// Drop deletes the rows of carts that are not to be listed any more, unless they have changed since rows were read. A
+// row that is lost again, or comes again because the log is read once more, is dropped the next time.
+func (m *Model) Drop(rows []grain.Summary) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.db == nil || !m.ready.Load() {
+		return ErrBuilding
+	}
+	return contained(func() error {
+		return m.db.Update(func(tx *bbolt.Tx) error {
+			w, err := newWriter(tx)
+			for i := 0; i < len(rows) && err == nil; i++ {
+				err = w.drop(&rows[i])
+			}
+			return err
+		})
+	})
+}
+
 // Position returns up to which position of the log the rows know everything.
 func (m *Model) Position() uint64 { return m.rows.Head() }
 

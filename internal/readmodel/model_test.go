@@ -193,7 +193,12 @@ func TestListIsWhatTheLogSays(t *testing.T) {
 				s.want(query(rt))
 			default:
 				s.change(fmt.Sprintf("c%d", rapid.IntRange(0, 9).Draw(rt, "cart")), rapid.Bool().Draw(rt, "told"), func(c *grain.Summary) {
-					c.Status = rapid.SampledFrom([]grain.Status{grain.StatusOpen, grain.StatusOpen, grain.StatusOrdered, grain.StatusDeleted}).Draw(rt, "status")
+					c.Status = rapid.SampledFrom([]grain.Status{grain.StatusOpen, grain.StatusOpen, grain.StatusOrdered, grain.StatusDeleted, grain.StatusExpired, grain.StatusCheckout}).Draw(rt, "status")
+					c.CheckoutUntil = time.Time{}
+					if c.Status == grain.StatusCheckout {
+						c.CheckoutUntil = epoch.Add(time.Duration(rapid.IntRange(0, 30).Draw(rt, "until")) * time.Second)
+					}
+					c.Unsettled, c.Foreign = rapid.IntRange(0, 3).Draw(rt, "unsettled") == 0, rapid.IntRange(0, 3).Draw(rt, "foreign") == 0
 					c.UserID = rapid.SampledFrom([]string{"", "ann", "ann b"}).Draw(rt, "user")
 					c.Lines = rapid.IntRange(0, 2).Draw(rt, "lines")
 					c.Total = rapid.Int64().Draw(rt, "total")
@@ -210,7 +215,7 @@ func TestListIsWhatTheLogSays(t *testing.T) {
 
 func query(rt *rapid.T) Query {
 	return Query{Limit: rapid.IntRange(1, 4).Draw(rt, "limit"),
-		Status:        rapid.SampledFrom([]grain.Status{"", "", grain.StatusOpen, grain.StatusDeleted}).Draw(rt, "status"),
+		Status:        rapid.SampledFrom([]grain.Status{"", "", grain.StatusOpen, grain.StatusDeleted, grain.StatusExpired}).Draw(rt, "status"),
 		UserID:        rapid.SampledFrom([]string{"", "", "ann", "nobody"}).Draw(rt, "user"),
 		UpdatedBefore: rapid.SampledFrom([]time.Time{{}, {}, epoch.Add(5 * time.Second)}).Draw(rt, "before")}
 }
@@ -219,24 +224,59 @@ func query(rt *rapid.T) Query {
 func (s *shop) wantIdle(rt *rapid.T) {
 	s.t.Helper()
 	before := epoch.Add(time.Duration(rapid.IntRange(0, 20).Draw(rt, "before")) * time.Second)
-	for _, status := range []grain.Status{grain.StatusOpen, grain.StatusOrdered} {
-		for _, class := range []Class{Empty, Guest, User} {
+	for _, status := range []grain.Status{grain.StatusOpen, grain.StatusOrdered, grain.StatusCheckout} {
+		for _, class := range []Class{Empty, Guest, User, Unsettled, Kept} {
 			got := make(map[string]bool)
 			last := time.Time{}
 			for c, err := range s.model.Idle(s.t.Context(), status, class, before) {
 				if err != nil {
 					s.t.Fatal(err)
 				}
-				if c.Updated.Before(last) || got[c.ID] {
-					s.t.Fatalf("%s of %v comes after %v", c.ID, c.Updated, last)
+				if since(&c).Before(last) || got[c.ID] {
+					s.t.Fatalf("%s of %v comes after %v", c.ID, since(&c), last)
 				}
-				last, got[c.ID] = c.Updated, true
+				last, got[c.ID] = since(&c), true
 			}
 			for id, c := range s.carts {
-				if want := c.Status == status && ClassOf(&c) == class && c.Updated.Before(before); want != got[id] {
+				if want := c.Status == status && ClassOf(&c) == class && since(&c).Before(before); want != got[id] {
 					s.t.Fatalf("idle before %v, %s %d: %s is there: %t, want %t", before, status, class, id, got[id], want)
 				}
 			}
+		}
+	}
+}
+
+// since is from when on a cart is idle.
+func since(c *grain.Summary) time.Time {
+	if c.Status == grain.StatusCheckout {
+		return c.CheckoutUntil
+	}
+	return c.Updated
+}
+
+func TestDroppedCartsAreNotListedUntilTheyChange(t *testing.T) {
+	s := newShop(t)
+	s.open()
+	for _, id := range []string{"c1", "c2", "c3"} {
+		s.change(id, true, func(c *grain.Summary) { c.Status, c.UserID = grain.StatusExpired, "ann" })
+	}
+	s.built()
+	dropped := s.all(Query{Limit: 9, Status: grain.StatusExpired})[:2]
+	s.change("c2", true, func(c *grain.Summary) { c.Total++ })
+	s.built()
+	for range 2 {
+		if err := s.model.Drop(dropped); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, q := range []Query{{Limit: 9, Status: grain.StatusExpired}, {Limit: 9, Status: grain.StatusExpired, UserID: "ann"}} {
+		if got := s.all(q); len(got) != 2 || got[0].ID != "c2" || got[1].ID != "c3" {
+			t.Errorf("%+v: got %+v, want c2, which has changed since, and c3", q, got)
+		}
+	}
+	for c, err := range s.model.Idle(t.Context(), grain.StatusExpired, ClassOf(&dropped[0]), epoch.AddDate(1, 0, 0)) {
+		if err != nil || c.ID == "c1" {
+			t.Errorf("idle: %+v, %v; want no c1", c, err)
 		}
 	}
 }

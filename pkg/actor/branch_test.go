@@ -161,7 +161,7 @@ func TestOnlyMainHasErrandsAndWhatIsDueAndIsListed(t *testing.T) {
 		c.Changed = func(string, *tally, actor.Info) func() { changed++; return nil }
 		c.Errands = func(string, *tally) []actor.Errand { errands++; return nil }
 		c.Send = func(string, []actor.Errand) {}
-		c.Due = func(*tally, actor.Mutation, time.Time) actor.Mutation { due++; return nil }
+		c.Due = func(*tally, actor.Info, actor.Mutation, time.Time) actor.Mutation { due++; return nil }
 	})
 	h.ask(t, "a", inBranch("", &plus{5}))
 	before := [...]int{changed, errands, due}
@@ -274,13 +274,12 @@ func recalled(h *host, id string) func(load func([]byte) error) iter.Seq2[actor.
 }
 
 func TestEveryVersionOfEveryBranchCanBeRebuilt(t *testing.T) {
-	start := time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC)
-	now := start
+	now := time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC)
 	h, cfg := newTally(t, func(c *actor.Config[tally]) {
 		c.Now = func() time.Time { now = now.Add(time.Second); return now }
 	})
 	const steps = 700
-	views := story(t, h, steps)
+	views, events := story(t, h, steps), h.log.events("a")
 	show := func(m actor.Moment) string {
 		r, err := actor.RebuildAt(cfg, "a", m, recalled(h, "a"))
 		if err != nil {
@@ -294,13 +293,13 @@ func TestEveryVersionOfEveryBranchCanBeRebuilt(t *testing.T) {
 		if got, want := show(actor.Moment{Branch: branch, Version: uint64(version)}), views[branch][version-1]; got != want {
 			rt.Fatalf("version %d of %q is %s, was %s", version, branch, got, want)
 		}
-		step := rapid.IntRange(3, steps).Draw(rt, "seconds")
+		step := rapid.IntRange(3, steps).Draw(rt, "event")
 		last := (step - 1 - slices.Index([]string{"", "x", "y"}, branch)) / 3
-		if got, want := show(actor.Moment{Branch: branch, At: start.Add(time.Duration(step) * time.Second)}), views[branch][last]; got != want {
-			rt.Fatalf("after %d s %q is %s, was %s", step, branch, got, want)
+		if got, want := show(actor.Moment{Branch: branch, At: events[step-1].Time}), views[branch][last]; got != want {
+			rt.Fatalf("at event %d %q is %s, was %s", step, branch, got, want)
 		}
 	})
-	for _, m := range []actor.Moment{{Branch: "y", At: start.Add(2 * time.Second)}, {Branch: "nobody"}, {Branch: "nobody", Version: 3}} {
+	for _, m := range []actor.Moment{{Branch: "y", At: events[1].Time}, {Branch: "nobody"}, {Branch: "nobody", Version: 3}} {
 		if got := show(m); !strings.Contains(got, "@0=") {
 			t.Errorf("%+v: got %s, want no version", m, got)
 		}
@@ -371,4 +370,25 @@ func FuzzLoadSnapshot(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What hides a grain is often time alone, and nothing that is due is stored with a command for a branch.
+func TestBranchOfAHiddenGrainTakesNothing(t *testing.T) {
+	h, _ := newTally(t, func(c *actor.Config[tally]) {
+		c.Hidden = func(s *tally, info actor.Info, _ time.Time) *actor.Refusal {
+			if (*s)[""] > 9 {
+				return actor.Refuse("too_much", "main has more than 9")
+			}
+			return nil
+		}
+	})
+	h.ask(t, "a", inBranch("", &plus{5}))
+	h.ask(t, "a", inBranch("gift", &fork{}))
+	h.ask(t, "a", inBranch("", &plus{5}))
+	if r := h.ask(t, "a", inBranch("gift", &plus{1})); code(r) != "too_much" || r.View != nil {
+		t.Errorf("got %s, refusal %v; want it hidden", r.View, r.Refusal)
+	}
+	if n := len(h.log.events("a")); n != 3 {
+		t.Errorf("%d events are stored, want 3", n)
+	}
 }

@@ -24,12 +24,15 @@ type Config[S any] struct {
 	Log Log
 	// View appends what callers get to see of the state to dst. It must not keep or change s.
 	View func(dst []byte, s *S, info Info) []byte
-	// Hidden says why s must not be shown, nil if it may: queries are then answered with this refusal and no View.
+	// Hidden says why s must not be shown now, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
-	Hidden func(s *S) *Refusal
+	Hidden func(s *S, info Info, now time.Time) *Refusal
 	// Branch says why a branch other than main cannot be seen, nil if it can. Default: there are none. Whether it can be
 	// changed is its handlers' to say.
 	Branch func(s *S, branch string) *Refusal
+	// Admit says why caller must not see or change s, nil if it may. It is asked of every command and query that has a
+	// Caller before anything else is: the reply has this refusal and no version. Default: everybody may.
+	Admit func(s *S, caller string) *Refusal
 	// Clone returns a copy that shares nothing with s that may change. It is used for commands of several steps
 	// that are refused together. Default: such commands are refused with CodeInternal.
 	Clone func(s *S) *S
@@ -38,13 +41,13 @@ type Config[S any] struct {
 	// Due returns a mutation of main that time alone has made due by now, before a command for main whose first mutation is m; nil if
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
-	Due func(s *S, m Mutation, now time.Time) Mutation
-	// Errands returns what s wants other grains to do, nil for nothing; it is asked after each commit to main. It must not change
+	Due func(s *S, info Info, m Mutation, now time.Time) Mutation
+	// Errands returns what s wants other grains to do, nil for nothing; it is asked before each Send. It must not change
 	// s, and what it returns shares nothing with s that may change. Config needs Send for it. Default: nothing.
 	Errands func(id string, s *S) []Errand
-	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit, and
-	// when an activation has replayed its log. Until a later event ends it, the same errand is handed over again and
-	// again. Send is called from many goroutines and must not block.
+	// Send is handed the errands of the grain id when the state that has them is on stable storage: after a commit,
+	// when an activation has replayed its log, and when it is asked for something that changes nothing. Until a later
+	// event ends it, the same errand is handed over again and again. Send is called from many goroutines and must not block.
 	Send func(id string, errands []Errand)
 	// Encode appends a mutation as a JSON object to dst. Default: encoding/json.
 	Encode func(dst []byte, m Mutation) ([]byte, error)
@@ -74,8 +77,10 @@ type Config[S any] struct {
 
 // Observer hears what happens inside activations. Its methods are called from many goroutines and must not block.
 type Observer interface {
-	Activated(kind string)
-	Passivated(kind string)
+	// Activated is told of each activation before it replays its log, and Passivated of its end, with the version it was
+	// at: 0 is a grain without events.
+	Activated(kind, id string)
+	Passivated(kind, id string, version uint64)
 	// Replayed is told of each replay: how long it took, how many events it read, those before a snapshot not among
 	// them, and its error if it failed.
 	Replayed(kind, id string, took time.Duration, events int, err error)
@@ -101,7 +106,10 @@ func (c Config[S]) withDefaults() Config[S] {
 		panic("actor: Config.Errands needs Config.Send")
 	}
 	if c.Hidden == nil {
-		c.Hidden = func(*S) *Refusal { return nil }
+		c.Hidden = func(*S, Info, time.Time) *Refusal { return nil }
+	}
+	if c.Admit == nil {
+		c.Admit = func(*S, string) *Refusal { return nil }
 	}
 	if c.Branch == nil {
 		c.Branch = func(*S, string) *Refusal { return Refuse(CodeBranchNotFound, "there is no such branch") }
@@ -140,8 +148,8 @@ func encodeJSON(dst []byte, m Mutation) ([]byte, error) {
 
 type nobody struct{}
 
-func (nobody) Activated(string)                                      {}
-func (nobody) Passivated(string)                                     {}
+func (nobody) Activated(_, _ string)                                 {}
+func (nobody) Passivated(_, _ string, _ uint64)                      {}
 func (nobody) Replayed(_, _ string, _ time.Duration, _ int, _ error) {}
 func (nobody) EventSkipped(_, _ string, _ Event, _ error)            {}
 func (nobody) Panicked(_, _ string, _ any)                           {}

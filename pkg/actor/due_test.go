@@ -9,7 +9,7 @@ import (
 
 // dueAt makes a sum of 10 or more due for a reset, except before an add of 100.
 func dueAt(cfg *actor.Config[sum]) {
-	cfg.Due = func(s *sum, m actor.Mutation, _ time.Time) actor.Mutation {
+	cfg.Due = func(s *sum, _ actor.Info, m actor.Mutation, _ time.Time) actor.Mutation {
 		if a, ok := m.(*add); s.total < 10 || ok && a.N == 100 {
 			return nil
 		}

@@ -81,22 +81,51 @@ func TestErrandsOfAFailedCommitAreForgotten(t *testing.T) {
 	}
 }
 
-func TestErrandsAreHandedOverAgainByTheNextActivationAndTheNextRepeat(t *testing.T) {
+func TestErrandsAreHandedOverAgainByTheNextActivation(t *testing.T) {
 	var s sent
 	h := newHost(t, s.config)
 	h.ask(t, "a", required(&add{3}))
-	h.ask(t, "a", required(&add{-1})) // refused: it asks for nothing
 	h.system.Root.PoisonFuture(h.pid("a")).Wait()
-	if got := h.view(t, "a"); got != "3" {
-		t.Fatalf("sum %s, want 3", got)
-	}
+	h.ask(t, "a", required(&add{1})) // ends the errand
 	if got := s.all(); !slices.Equal(got, []string{"a 3", "a 3"}) {
 		t.Errorf("errands %q, want one of the commit and one of the activation", got)
 	}
-	h.ask(t, "zero", required(&reset{})) // changes nothing, and there is nothing to do
-	h.ask(t, "a", required(&add{0}))
-	if got := len(s.all()); got != 3 {
-		t.Errorf("%d errands, want that of the commit that left it open", got)
+}
+
+// Whoever carries errands may have given up, and an activation that is asked all the time stays.
+func TestErrandsAreHandedOverAgainWhateverTheGrainIsAsked(t *testing.T) {
+	var s sent
+	h := newHost(t, s.config)
+	h.ask(t, "a", required(&add{3}))
+	for what, ask := range map[string]func(){
+		"a query":                        func() { h.view(t, "a") },
+		"a command that is refused":      func() { h.ask(t, "a", required(&add{-1})) },
+		"a command that changes nothing": func() { h.ask(t, "a", required(&add{0})) },
+	} {
+		before := len(s.all())
+		if ask(); len(s.all()) != before+1 {
+			t.Errorf("%s: errands %q, want one more than %d", what, s.all(), before)
+		}
+	}
+	before := len(s.all())
+	h.ask(t, "zero", required(&reset{})) // there is nothing to do
+	h.view(t, "zero")
+	if got := len(s.all()); got != before {
+		t.Errorf("%d errands of a grain that has none", got-before)
+	}
+
+	h.log.hold()
+	f := h.send("a", required(&add{2}))
+	h.awaitQueued(1)
+	asked := h.send("a", &actor.Query{}) // is answered when the commit is decided, which hands over what is open then
+	h.log.decide(nil)
+	for _, f := range []interface{ Wait() error }{f, asked} {
+		if err := f.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.all()[before:]; len(got) == 0 || slices.Contains(got, "a 3") {
+		t.Errorf("errands %q, want those of the new state", got)
 	}
 }
 

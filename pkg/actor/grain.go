@@ -45,6 +45,7 @@ type grain[S any] struct {
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
+	stays bool          // somebody has asked who did not want to leave
 	timer *time.Timer   // sends idleCheck; nil before the log has been replayed
 
 	// lost is set when the state can no longer be trusted to be what the log holds. Nothing is handled from then
@@ -61,9 +62,12 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 	case *cluster.ClusterInit:
 		g.activate(ctx, msg.Identity.GetIdentity())
 	case *Command:
-		g.handle(ctx, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
+		g.handle(ctx, msg.Leave, func(to *protoactor.PID) { g.submit(ctx, to, msg) })
 	case *Query:
-		g.handle(ctx, func(to *protoactor.PID) { g.tell(ctx, to, g.answer(msg)) })
+		g.handle(ctx, msg.Leave, func(to *protoactor.PID) {
+			g.resume()
+			g.tell(ctx, to, g.answer(msg))
+		})
 	case idleCheck:
 		g.checkIdle(ctx)
 	case *protoactor.Stopping:
@@ -72,9 +76,10 @@ func (g *grain[S]) Receive(ctx protoactor.Context) {
 }
 
 // handle sees to what every request has in common.
-func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
+func (g *grain[S]) handle(ctx protoactor.Context, leave bool, do func(to *protoactor.PID)) {
 	to := ctx.Sender()
 	g.used = time.Now()
+	g.stays = g.stays || !leave
 	switch {
 	case to == nil: // nobody waits for an answer, so nobody would know
 	case g.lost.Load() || g.state == nil && g.dead == nil:
@@ -83,8 +88,8 @@ func (g *grain[S]) handle(ctx protoactor.Context, do func(to *protoactor.PID)) {
 		ctx.Send(to, &Reply{Refusal: g.dead})
 	default:
 		do(to)
-		if g.info.Version == 0 && g.queue.Load() == 0 {
-			ctx.Stop(ctx.Self()) // asking for what does not exist must cost no memory
+		if g.info.Version == 0 && g.queue.Load() == 0 || !g.stays {
+			ctx.Stop(ctx.Self()) // asking for what does not exist must cost no memory; commits that wait are decided all the same
 		}
 	}
 }
@@ -107,7 +112,7 @@ func (g *grain[S]) contain(ctx protoactor.Context) {
 
 func (g *grain[S]) activate(ctx protoactor.Context, id string) {
 	g.id = id
-	g.cfg.Observer.Activated(g.cfg.Kind)
+	g.cfg.Observer.Activated(g.cfg.Kind, g.id)
 	if err := g.replay(context.Background()); err != nil {
 		if errors.Is(err, ErrStale) { // another activation was faster: it is the one to ask
 			g.lost.Store(true)
@@ -168,7 +173,7 @@ func (g *grain[S]) passivate(ctx protoactor.Context) {
 	if g.claim != nil {
 		g.claim.Release()
 	}
-	g.cfg.Observer.Passivated(g.cfg.Kind)
+	g.cfg.Observer.Passivated(g.cfg.Kind, g.id, g.info.Version)
 }
 
 // replay makes the state what the log says.
@@ -222,6 +227,14 @@ func (g *grain[S]) errands() []Errand {
 func (g *grain[S]) send(errands []Errand) {
 	if len(errands) > 0 {
 		g.cfg.Send(g.id, errands)
+	}
+}
+
+// resume hands open errands over again for whoever asks for something and changes nothing: who carries them may have given
+// up, and an activation that is asked all the time is not followed by another one. It costs nothing where there are none.
+func (g *grain[S]) resume() {
+	if g.queue.Load() == 0 { // else their commit hands them over
+		g.send(g.errands())
 	}
 }
 

@@ -127,8 +127,8 @@ func (h *host) view(t *testing.T, id string) string {
 	return string(h.ask(t, id, &actor.Query{}).View)
 }
 
-func (h *host) Activated(string)                   { h.count(func() { h.active++ }) }
-func (h *host) Passivated(string)                  { h.count(func() { h.active-- }) }
+func (h *host) Activated(_, _ string)              { h.count(func() { h.active++ }) }
+func (h *host) Passivated(_, _ string, _ uint64)   { h.count(func() { h.active-- }) }
 func (h *host) Panicked(string, string, any)       { h.count(func() { h.panics++ }) }
 func (h *host) CommitFailed(string, string, error) { h.count(func() { h.failures++ }) }
 func (h *host) Replayed(_, _ string, _ time.Duration, events int, _ error) {

@@ -162,7 +162,7 @@ func TestReplaySkipsAndTellsWhatItCannotApply(t *testing.T) {
 
 func TestHiddenStateIsNotShown(t *testing.T) {
 	h := newHost(t, func(c *actor.Config[sum]) {
-		c.Hidden = func(s *sum) *actor.Refusal {
+		c.Hidden = func(s *sum, _ actor.Info, _ time.Time) *actor.Refusal {
 			if s.total > 9 {
 				return actor.Refuse("too_much", "more than 9")
 			}

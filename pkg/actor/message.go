@@ -19,12 +19,25 @@ type Command struct {
 	IfBranch  string // "" is main
 	// MustExist refuses the command when main has no events.
 	MustExist bool
+	// Create, if not nil, is applied before the steps when the grain has no events, in the same commit: if the command
+	// has no effect, nothing is stored. It has no outcome. A command whose steps are accepted and change nothing still
+	// creates.
+	Create Mutation
 	// Minimal leaves out the reply's View.
 	Minimal bool
 	// Settles lets the command pass Config.MaxEvents: it ends what an earlier one has begun.
 	Settles bool
+	// Leave lets the activation end with this command, unless something else was asked of it before: who goes through many
+	// grains that nobody uses does not fill the memory with them.
+	Leave bool
 	// Deadline is when the caller stops waiting: a command taken up later is not applied. Zero for none.
 	Deadline time.Time
+	// Caller is who asks, for Config.Admit to judge; "" is somebody without a name. nil: whoever asks is let in.
+	Caller *string
+	// Appending, if not nil, is called when the command's events are queued for the log. What it returns is called when
+	// they are decided, with the error if they are not certain to be on stable storage, before anybody hears of it.
+	// Neither may block.
+	Appending func() (decided func(error))
 }
 
 // Step is one mutation of a command.
@@ -42,6 +55,10 @@ type Query struct {
 	Key string
 	// Minimal leaves out the reply's View.
 	Minimal bool
+	// Caller is as in Command.
+	Caller *string
+	// Leave is as in Command.
+	Leave bool
 }
 
 // Reply answers a Command or a Query. All it tells is on stable storage.

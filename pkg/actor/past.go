@@ -34,7 +34,11 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 		p.info.Damaged = true
 		return nil
 	}
+	last := p.info.changed()
 	p.touch(info, ev.Time)
+	if ev.Branch == "" {
+		p.info.Foreign = ev.foreign()
+	}
 	if ev.Key != "" {
 		p.keys.add(ev.Key, ev.Request)
 	}
@@ -51,7 +55,7 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 			p.info.Damaged, p.unsure = true, true
 		}
 	} else {
-		err = p.applyContained(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID})
+		err = p.applyContained(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	}
 	if err != nil && !errors.Is(err, NoChange) {
 		p.cfg.Observer.EventSkipped(p.cfg.Kind, p.id, ev, err)

@@ -20,6 +20,8 @@ type Meta struct {
 	Branch  string    // the line of versions that the event is in; "" is main
 	Version uint64    // the event's number in its branch, from 1
 	ID      uuid.UUID // zero only in events of logs that had no ids
+	// Last is when the grain had changed last before. Zero if it never had, or if another service had changed it.
+	Last time.Time
 }
 
 // NoChange is what a handler returns when the state is already as the mutation wants it: the mutation counts as
@@ -55,6 +57,7 @@ type mutationType[S any] struct {
 	stored string                         // the type of its events: name, with the schema if that is not 1
 	lifts  []func([]byte) ([]byte, error) // from schema 1, 2, …
 	create func() Mutation
+	read   func([]byte) (Mutation, bool) // what it can of payloads, faster than encoding/json; or nil
 	apply  func(*S, Mutation, Meta) error
 }
 
@@ -83,6 +86,17 @@ func Register[S, M any](r *MutationRegistry[S], name string, handler func(*S, *M
 		apply:  func(s *S, m Mutation, meta Meta) error { return handler(s, m.(*M), meta) },
 	}
 	r.byName[name], r.byType[t] = mt, mt
+}
+
+// Shortcut makes Decode ask read for the mutations registered under name, before encoding/json: read returns what that
+// would have made of the payload, or false. It may keep nothing of the payload. Shortcut panics when name is not
+// registered.
+func (r *MutationRegistry[S]) Shortcut(name string, read func(payload []byte) (Mutation, bool)) {
+	mt, ok := r.byName[name]
+	if !ok {
+		panic(fmt.Sprintf("actor: shortcut for mutation %q, which is not registered", name))
+	}
+	mt.read = read
 }
 
 // Create returns an empty mutation of the type registered under name, and false if there is none.
@@ -123,6 +137,11 @@ func (r *MutationRegistry[S]) Decode(typ string, payload []byte) (Mutation, erro
 	payload, err := mt.lift(schema, payload)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", typ, err)
+	}
+	if mt.read != nil {
+		if m, ok := mt.read(payload); ok {
+			return m, nil
+		}
 	}
 	m := mt.create()
 	if err := json.Unmarshal(payload, m); err != nil {

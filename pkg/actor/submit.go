@@ -10,7 +10,10 @@ import (
 
 // answer tells the state as it is now.
 func (g *grain[S]) answer(q *Query) *Reply {
-	reply := &Reply{Version: g.head(q.Branch).Version, Refusal: g.cfg.Hidden(g.state)}
+	if refusal := g.admit(q.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
+	reply := &Reply{Version: g.head(q.Branch).Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
 	if q.Branch != "" && g.info.Version > 0 && reply.Refusal == nil {
 		reply.Refusal = g.cfg.Branch(g.state, q.Branch)
 	}
@@ -21,6 +24,14 @@ func (g *grain[S]) answer(q *Query) *Reply {
 		reply.View = g.view(q.Branch)
 	}
 	return reply
+}
+
+// admit says why the caller is not let in.
+func (g *grain[S]) admit(caller *string) *Refusal {
+	if caller == nil {
+		return nil
+	}
+	return g.cfg.Admit(g.state, *caller)
 }
 
 // view renders the state of a branch. While a commit is on its way all who ask wait for it with the same bytes.
@@ -68,9 +79,7 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	}
 	batch, reply := g.apply(cmd)
 	if len(batch) == 0 {
-		if reply.Refusal == nil && g.queue.Load() == 0 {
-			g.send(g.errands()) // what is asked for again is to happen, also if whoever carries errands had given up
-		}
+		g.resume()
 		g.tell(ctx, to, reply)
 		return
 	}
@@ -89,7 +98,14 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	if g.cfg.Changed != nil && cmd.Branch == "" {
 		committed = g.cfg.Changed(g.id, g.state, g.info)
 	}
+	var decided func(error)
+	if cmd.Appending != nil {
+		decided = cmd.Appending()
+	}
 	g.claim.Append(want, batch, func(err error) {
+		if decided != nil {
+			decided(err)
+		}
 		if err == nil && committed != nil {
 			committed()
 		}
@@ -112,6 +128,9 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 
 // check answers a command that must not be applied; nil if it may.
 func (g *grain[S]) check(cmd *Command) *Reply {
+	if refusal := g.admit(cmd.Caller); refusal != nil {
+		return &Reply{Refusal: refusal}
+	}
 	if cmd.Key != "" {
 		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
@@ -130,6 +149,8 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 		return refuse(CodeInternal, "the command has no steps")
 	case cmd.MustExist && g.info.Version == 0:
 		return refuse(CodeNotFound, "there is no such "+g.cfg.Kind)
+	case cmd.Branch != "" && g.cfg.Hidden(g.state, g.info, g.now()) != nil: // no handler of main, and nothing due, tells
+		return g.answer(&Query{Branch: cmd.Branch, Minimal: true})
 	case cmd.IfVersion != nil && *cmd.IfVersion != g.head(cmd.IfBranch).Version:
 		reply := g.answer(&Query{Branch: cmd.IfBranch})
 		if reply.Refusal == nil {
@@ -165,17 +186,15 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	}
 
 	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
-	if g.cfg.Due != nil && cmd.Branch == "" {
-		if m := g.cfg.Due(g.state, cmd.Steps[0].Mutation, now); m != nil {
-			if state == g.state {
-				state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
-			}
-			ev := Event{Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
-			if out, changed := g.step(state, m, &ev); changed {
-				batch = append(batch, ev)
-			} else if out.Refusal != nil {
-				return nil, &Reply{Version: info.Version, Refusal: out.Refusal}
-			}
+	if m := g.before(cmd, now); m != nil {
+		if state == g.state {
+			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
+		}
+		ev := Event{Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
+		if out, changed := g.step(state, m, &ev); changed {
+			batch = append(batch, ev)
+		} else if out.Refusal != nil {
+			return nil, &Reply{Version: info.Version, Refusal: out.Refusal}
 		}
 	}
 	var refused *Refusal // the one that decides, if the command is refused
@@ -219,12 +238,27 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		g.events += uint64(len(batch))
 		g.tail += uint64(len(batch))
 		g.touch(info, now)
+		if cmd.Branch == "" {
+			g.info.Foreign = false
+		}
 	}
 	reply.Version = info.Version
 	if !cmd.Minimal {
 		g.renderFor(reply, cmd.Branch)
 	}
 	return batch, reply
+}
+
+// before returns what is to be applied before the steps of cmd, in the same commit; nil for nothing.
+func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
+	switch {
+	case cmd.Branch != "": // both are of main
+	case g.info.Version == 0 && cmd.Create != nil:
+		return cmd.Create
+	case g.cfg.Due != nil:
+		return g.cfg.Due(g.state, g.info, cmd.Steps[0].Mutation, now)
+	}
+	return nil
 }
 
 // payloadBytes is room for what most mutations encode to.
@@ -243,7 +277,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: g.info.changed()})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}

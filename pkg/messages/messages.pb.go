@@ -1384,6 +1384,44 @@ func (*CheckoutExpired) Descriptor() ([]byte, []int) {
 	return file_messages_proto_rawDescGZIP(), []int{19}
 }
 
+// CartExpired ends a cart that nobody has changed for as long as it may rest. The grain alone decides whether it has;
+// a replay asks no clock.
+type CartExpired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartExpired) Reset() {
+	*x = CartExpired{}
+	mi := &file_messages_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartExpired) ProtoMessage() {}
+
+func (x *CartExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartExpired.ProtoReflect.Descriptor instead.
+func (*CartExpired) Descriptor() ([]byte, []int) {
+	return file_messages_proto_rawDescGZIP(), []int{20}
+}
+
 // OrderCreated ends the checkout of orderId: the cart is ordered.
 type OrderCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1395,7 +1433,7 @@ type OrderCreated struct {
 
 func (x *OrderCreated) Reset() {
 	*x = OrderCreated{}
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1445,7 @@ func (x *OrderCreated) String() string {
 func (*OrderCreated) ProtoMessage() {}
 
 func (x *OrderCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[20]
+	mi := &file_messages_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1458,7 @@ func (x *OrderCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCreated.ProtoReflect.Descriptor instead.
 func (*OrderCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{20}
+	return file_messages_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OrderCreated) GetOrderId() string {
@@ -1448,7 +1486,7 @@ type CartCreated struct {
 
 func (x *CartCreated) Reset() {
 	*x = CartCreated{}
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1498,7 @@ func (x *CartCreated) String() string {
 func (*CartCreated) ProtoMessage() {}
 
 func (x *CartCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[21]
+	mi := &file_messages_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1511,7 @@ func (x *CartCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartCreated.ProtoReflect.Descriptor instead.
 func (*CartCreated) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{21}
+	return file_messages_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CartCreated) GetCurrency() string {
@@ -1505,7 +1543,7 @@ type CartDeleted struct {
 
 func (x *CartDeleted) Reset() {
 	*x = CartDeleted{}
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1555,7 @@ func (x *CartDeleted) String() string {
 func (*CartDeleted) ProtoMessage() {}
 
 func (x *CartDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[22]
+	mi := &file_messages_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1568,7 @@ func (x *CartDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartDeleted.ProtoReflect.Descriptor instead.
 func (*CartDeleted) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{22}
+	return file_messages_proto_rawDescGZIP(), []int{23}
 }
 
 // SetUserId binds the cart to a user. A cart that is bound to another one is refused, unless rebind says that
@@ -1545,7 +1583,7 @@ type SetUserId struct {
 
 func (x *SetUserId) Reset() {
 	*x = SetUserId{}
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1595,7 @@ func (x *SetUserId) String() string {
 func (*SetUserId) ProtoMessage() {}
 
 func (x *SetUserId) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[23]
+	mi := &file_messages_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1608,7 @@ func (x *SetUserId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserId.ProtoReflect.Descriptor instead.
 func (*SetUserId) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{23}
+	return file_messages_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetUserId) GetUserId() string {
@@ -1609,7 +1647,7 @@ type AddVoucher struct {
 
 func (x *AddVoucher) Reset() {
 	*x = AddVoucher{}
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1659,7 @@ func (x *AddVoucher) String() string {
 func (*AddVoucher) ProtoMessage() {}
 
 func (x *AddVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[24]
+	mi := &file_messages_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1672,7 @@ func (x *AddVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddVoucher.ProtoReflect.Descriptor instead.
 func (*AddVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{24}
+	return file_messages_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AddVoucher) GetCode() string {
@@ -1730,7 +1768,7 @@ type RemoveVoucher struct {
 
 func (x *RemoveVoucher) Reset() {
 	*x = RemoveVoucher{}
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1780,7 @@ func (x *RemoveVoucher) String() string {
 func (*RemoveVoucher) ProtoMessage() {}
 
 func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[25]
+	mi := &file_messages_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1793,7 @@ func (x *RemoveVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVoucher.ProtoReflect.Descriptor instead.
 func (*RemoveVoucher) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{25}
+	return file_messages_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveVoucher) GetId() uint32 {
@@ -1777,7 +1815,7 @@ type UpsertSubscriptionDetails struct {
 
 func (x *UpsertSubscriptionDetails) Reset() {
 	*x = UpsertSubscriptionDetails{}
-	mi := &file_messages_proto_msgTypes[26]
+	mi := &file_messages_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1827,7 @@ func (x *UpsertSubscriptionDetails) String() string {
 func (*UpsertSubscriptionDetails) ProtoMessage() {}
 
 func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[26]
+	mi := &file_messages_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1840,7 @@ func (x *UpsertSubscriptionDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertSubscriptionDetails.ProtoReflect.Descriptor instead.
 func (*UpsertSubscriptionDetails) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{26}
+	return file_messages_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpsertSubscriptionDetails) GetId() string {
@@ -1851,7 +1889,7 @@ type MergeCart struct {
 
 func (x *MergeCart) Reset() {
 	*x = MergeCart{}
-	mi := &file_messages_proto_msgTypes[27]
+	mi := &file_messages_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1901,7 @@ func (x *MergeCart) String() string {
 func (*MergeCart) ProtoMessage() {}
 
 func (x *MergeCart) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[27]
+	mi := &file_messages_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1914,7 @@ func (x *MergeCart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeCart.ProtoReflect.Descriptor instead.
 func (*MergeCart) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{27}
+	return file_messages_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MergeCart) GetFrom() string {
@@ -1946,7 +1984,7 @@ type MergeStarted struct {
 
 func (x *MergeStarted) Reset() {
 	*x = MergeStarted{}
-	mi := &file_messages_proto_msgTypes[28]
+	mi := &file_messages_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +1996,7 @@ func (x *MergeStarted) String() string {
 func (*MergeStarted) ProtoMessage() {}
 
 func (x *MergeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[28]
+	mi := &file_messages_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2009,7 @@ func (x *MergeStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeStarted.ProtoReflect.Descriptor instead.
 func (*MergeStarted) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{28}
+	return file_messages_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MergeStarted) GetInto() string {
@@ -1999,7 +2037,7 @@ type CartMerged struct {
 
 func (x *CartMerged) Reset() {
 	*x = CartMerged{}
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2049,7 @@ func (x *CartMerged) String() string {
 func (*CartMerged) ProtoMessage() {}
 
 func (x *CartMerged) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[29]
+	mi := &file_messages_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2062,7 @@ func (x *CartMerged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CartMerged.ProtoReflect.Descriptor instead.
 func (*CartMerged) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{29}
+	return file_messages_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CartMerged) GetInto() string {
@@ -2054,7 +2092,7 @@ type MergeAborted struct {
 
 func (x *MergeAborted) Reset() {
 	*x = MergeAborted{}
-	mi := &file_messages_proto_msgTypes[30]
+	mi := &file_messages_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2104,7 @@ func (x *MergeAborted) String() string {
 func (*MergeAborted) ProtoMessage() {}
 
 func (x *MergeAborted) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[30]
+	mi := &file_messages_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2117,7 @@ func (x *MergeAborted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeAborted.ProtoReflect.Descriptor instead.
 func (*MergeAborted) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{30}
+	return file_messages_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MergeAborted) GetInto() string {
@@ -2121,7 +2159,7 @@ type RefreshPrices struct {
 
 func (x *RefreshPrices) Reset() {
 	*x = RefreshPrices{}
-	mi := &file_messages_proto_msgTypes[31]
+	mi := &file_messages_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2171,7 @@ func (x *RefreshPrices) String() string {
 func (*RefreshPrices) ProtoMessage() {}
 
 func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[31]
+	mi := &file_messages_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2184,7 @@ func (x *RefreshPrices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices.ProtoReflect.Descriptor instead.
 func (*RefreshPrices) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{31}
+	return file_messages_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RefreshPrices) GetLines() []*RefreshPrices_Line {
@@ -2175,7 +2213,7 @@ type RefreshPrices_Line struct {
 
 func (x *RefreshPrices_Line) Reset() {
 	*x = RefreshPrices_Line{}
-	mi := &file_messages_proto_msgTypes[35]
+	mi := &file_messages_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2225,7 @@ func (x *RefreshPrices_Line) String() string {
 func (*RefreshPrices_Line) ProtoMessage() {}
 
 func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_proto_msgTypes[35]
+	mi := &file_messages_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2238,7 @@ func (x *RefreshPrices_Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshPrices_Line.ProtoReflect.Descriptor instead.
 func (*RefreshPrices_Line) Descriptor() ([]byte, []int) {
-	return file_messages_proto_rawDescGZIP(), []int{31, 0}
+	return file_messages_proto_rawDescGZIP(), []int{32, 0}
 }
 
 func (x *RefreshPrices_Line) GetId() uint32 {
@@ -2439,7 +2477,8 @@ const file_messages_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12 \n" +
 	"\vreservation\x18\x02 \x01(\tR\vreservation\"\x0f\n" +
 	"\rAbortCheckout\"\x11\n" +
-	"\x0fCheckoutExpired\"@\n" +
+	"\x0fCheckoutExpired\"\r\n" +
+	"\vCartExpired\"@\n" +
 	"\fOrderCreated\x12\x18\n" +
 	"\aorderId\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\"[\n" +
@@ -2535,7 +2574,7 @@ func file_messages_proto_rawDescGZIP() []byte {
 	return file_messages_proto_rawDescData
 }
 
-var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_messages_proto_goTypes = []any{
 	(*AddRequest)(nil),                // 0: cartd.messages.AddRequest
 	(*SetCartRequest)(nil),            // 1: cartd.messages.SetCartRequest
@@ -2557,35 +2596,36 @@ var file_messages_proto_goTypes = []any{
 	(*VoucherLapsed)(nil),             // 17: cartd.messages.VoucherLapsed
 	(*AbortCheckout)(nil),             // 18: cartd.messages.AbortCheckout
 	(*CheckoutExpired)(nil),           // 19: cartd.messages.CheckoutExpired
-	(*OrderCreated)(nil),              // 20: cartd.messages.OrderCreated
-	(*CartCreated)(nil),               // 21: cartd.messages.CartCreated
-	(*CartDeleted)(nil),               // 22: cartd.messages.CartDeleted
-	(*SetUserId)(nil),                 // 23: cartd.messages.SetUserId
-	(*AddVoucher)(nil),                // 24: cartd.messages.AddVoucher
-	(*RemoveVoucher)(nil),             // 25: cartd.messages.RemoveVoucher
-	(*UpsertSubscriptionDetails)(nil), // 26: cartd.messages.UpsertSubscriptionDetails
-	(*MergeCart)(nil),                 // 27: cartd.messages.MergeCart
-	(*MergeStarted)(nil),              // 28: cartd.messages.MergeStarted
-	(*CartMerged)(nil),                // 29: cartd.messages.CartMerged
-	(*MergeAborted)(nil),              // 30: cartd.messages.MergeAborted
-	(*RefreshPrices)(nil),             // 31: cartd.messages.RefreshPrices
-	nil,                               // 32: cartd.messages.AddRequest.AttributesEntry
-	nil,                               // 33: cartd.messages.AddItem.AttributesEntry
-	nil,                               // 34: cartd.messages.LineItemAttributes.AttributesEntry
-	(*RefreshPrices_Line)(nil),        // 35: cartd.messages.RefreshPrices.Line
+	(*CartExpired)(nil),               // 20: cartd.messages.CartExpired
+	(*OrderCreated)(nil),              // 21: cartd.messages.OrderCreated
+	(*CartCreated)(nil),               // 22: cartd.messages.CartCreated
+	(*CartDeleted)(nil),               // 23: cartd.messages.CartDeleted
+	(*SetUserId)(nil),                 // 24: cartd.messages.SetUserId
+	(*AddVoucher)(nil),                // 25: cartd.messages.AddVoucher
+	(*RemoveVoucher)(nil),             // 26: cartd.messages.RemoveVoucher
+	(*UpsertSubscriptionDetails)(nil), // 27: cartd.messages.UpsertSubscriptionDetails
+	(*MergeCart)(nil),                 // 28: cartd.messages.MergeCart
+	(*MergeStarted)(nil),              // 29: cartd.messages.MergeStarted
+	(*CartMerged)(nil),                // 30: cartd.messages.CartMerged
+	(*MergeAborted)(nil),              // 31: cartd.messages.MergeAborted
+	(*RefreshPrices)(nil),             // 32: cartd.messages.RefreshPrices
+	nil,                               // 33: cartd.messages.AddRequest.AttributesEntry
+	nil,                               // 34: cartd.messages.AddItem.AttributesEntry
+	nil,                               // 35: cartd.messages.LineItemAttributes.AttributesEntry
+	(*RefreshPrices_Line)(nil),        // 36: cartd.messages.RefreshPrices.Line
 }
 var file_messages_proto_depIdxs = []int32{
-	32, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
+	33, // 0: cartd.messages.AddRequest.attributes:type_name -> cartd.messages.AddRequest.AttributesEntry
 	0,  // 1: cartd.messages.SetCartRequest.items:type_name -> cartd.messages.AddRequest
-	33, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
-	34, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
+	34, // 2: cartd.messages.AddItem.attributes:type_name -> cartd.messages.AddItem.AttributesEntry
+	35, // 3: cartd.messages.LineItemAttributes.attributes:type_name -> cartd.messages.LineItemAttributes.AttributesEntry
 	10, // 4: cartd.messages.SetDelivery.address:type_name -> cartd.messages.Address
 	9,  // 5: cartd.messages.SetDelivery.pickupPoint:type_name -> cartd.messages.PickupPoint
 	9,  // 6: cartd.messages.SetPickupPoint.pickupPoint:type_name -> cartd.messages.PickupPoint
 	2,  // 7: cartd.messages.MergeCart.items:type_name -> cartd.messages.AddItem
 	6,  // 8: cartd.messages.MergeCart.markings:type_name -> cartd.messages.LineItemMarking
-	24, // 9: cartd.messages.MergeCart.vouchers:type_name -> cartd.messages.AddVoucher
-	35, // 10: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
+	25, // 9: cartd.messages.MergeCart.vouchers:type_name -> cartd.messages.AddVoucher
+	36, // 10: cartd.messages.RefreshPrices.lines:type_name -> cartd.messages.RefreshPrices.Line
 	11, // [11:11] is the sub-list for method output_type
 	11, // [11:11] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -2604,16 +2644,16 @@ func file_messages_proto_init() {
 	file_messages_proto_msgTypes[10].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[11].OneofWrappers = []any{}
 	file_messages_proto_msgTypes[14].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[26].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[28].OneofWrappers = []any{}
-	file_messages_proto_msgTypes[35].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[27].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[29].OneofWrappers = []any{}
+	file_messages_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_proto_rawDesc), len(file_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -74,6 +74,9 @@ func (a *activation) accept(c *eventlog.Commit, it *item) error {
 		it.receipt, it.act, it.place = receipt, a, place
 		return nil
 	}
+	if s.archived {
+		return a.refuse(eventlog.ErrArchived)
+	}
 	if head := a.head(c.Branch); head != c.Want {
 		return &eventlog.ConflictError{Stream: s.id, Branch: c.Branch, Want: c.Want, Got: head}
 	}

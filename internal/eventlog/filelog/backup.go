@@ -118,6 +118,12 @@ func backupTree(ctx context.Context, tree *vfs.Dir, w io.Writer, opts CheckOptio
 		behind: make(map[string][]string), manifest: newManifest()}
 	b.manifest.head.Incarnation = uuid.UUID(c.survey.State.ID)
 	for path := range c.records {
+		if archived, err := isArchived(tree, path); err != nil {
+			return nil, err
+		} else if archived { // what the journal has is in there, and alone it would not be the cart
+			delete(c.records, path)
+			continue
+		}
 		dir := parentDir(path)
 		b.behind[dir] = append(b.behind[dir], path[len(dir)+1:])
 	}
@@ -196,6 +202,12 @@ func (b *backup) walk(visit func(dir string) error) error {
 			}
 		}
 	}
+	if err := walkArchives(b.tree, func(dir, _ string) error {
+		dirs[dir] = struct{}{}
+		return nil
+	}); err != nil {
+		return err
+	}
 	for _, dir := range slices.SortedFunc(maps.Keys(dirs), func(a, b string) int { return cmp.Compare(a+"/", b+"/") }) {
 		if err := visit(dir); err != nil {
 			return err
@@ -263,6 +275,11 @@ func (b *backup) file(ctx context.Context, path string) (err error) {
 		entry.Events, entry.Damaged = part.events, part.damaged
 		b.position = max(b.position, part.last)
 	}
+	if _, is := archivedPath(path); is {
+		if err := b.lookAt(src, &entry); err != nil {
+			return err
+		}
+	}
 	if entry.Size == 0 {
 		return nil
 	}
@@ -278,6 +295,28 @@ func (b *backup) file(ctx context.Context, path string) (err error) {
 	}
 	entry.SHA256 = sumOf(sum)
 	return b.manifest.writeFile(&b.lines, entry)
+}
+
+// lookAt describes an archive, which is copied as it is.
+func (b *backup) lookAt(src io.ReaderAt, entry *manifestFile) error {
+	l, r, err := openSealed(src, entry.Size)
+	if errors.Is(err, errSealed) {
+		entry.Damaged = 1
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.dec.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	if r.bad != nil {
+		entry.Damaged = 1
+	}
+	entry.Events = int(l.Lines)
+	b.position = max(b.position, l.End)
+	return nil
 }
 
 // load reads a small file: it is gone through twice.

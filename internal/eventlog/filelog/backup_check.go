@@ -57,7 +57,7 @@ func (c *checker) backupFiles(ctx context.Context) (m *manifest, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(verifyWorkers)
-	listing := backupListing{c: c, dirs: make(map[string]bool)}
+	listing := backupListing{c: c, dirs: make(map[string]bool), above: make(map[string]bool)}
 	err = eachLine(io.NewSectionReader(f, 0, size), func(line []byte) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -116,10 +116,18 @@ func (c *checker) backupFile(ctx context.Context, want *manifestFile) (err error
 		c.fault(Finding{File: want.Path, Kind: BackupDiffer, Detail: "its SHA-256 is not that of the manifest"})
 		return nil
 	}
-	if !strings.HasSuffix(want.Path, logSuffix) {
-		return nil // a sealed part is gone through with the file behind it
+	log, archive := archivedPath(want.Path)
+	if archive {
+		if archive, err = isArchived(c.tree, log); err != nil {
+			return err
+		}
+	} else {
+		log = want.Path
 	}
-	k := newStreamCheck(c, want.Path)
+	if !archive && !strings.HasSuffix(want.Path, logSuffix) {
+		return nil // a sealed part is gone through with the file behind it, and an archive beside that file is not in force
+	}
+	k := newStreamCheck(c, log)
 	if err := k.check(ctx); err != nil {
 		return fmt.Errorf("%s: %w", want.Path, err)
 	}
@@ -169,8 +177,9 @@ func (c *checker) positionsOf(m *manifest) {
 type backupListing struct {
 	c     *checker
 	dir   string
-	names []string // of the manifest, in dir
-	dirs  map[string]bool
+	names []string        // of the manifest, in dir
+	dirs  map[string]bool // that have files
+	above map[string]bool // that have such directories
 }
 
 func (l *backupListing) add(path string) error {
@@ -179,7 +188,10 @@ func (l *backupListing) add(path string) error {
 			return err
 		}
 		l.dir, l.names = dir, l.names[:0]
-		l.dirs[dir], l.dirs[parentDir(dir)] = true, true
+		for up := parentDir(dir); up != "."; up = parentDir(up) {
+			l.above[up] = true
+		}
+		l.dirs[dir] = true
 	}
 	l.names = append(l.names, path[len(l.dir)+1:])
 	return nil
@@ -210,24 +222,24 @@ func (l *backupListing) rest() error {
 	if err := l.compare(); err != nil {
 		return err
 	}
-	top, err := l.c.tree.ReadDir(".")
+	return l.below(".")
+}
+
+// below looks at what is in a directory that has others.
+func (l *backupListing) below(dir string) error {
+	names, err := readDir(l.c.tree, dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range top {
-		if !l.dirs[name] {
-			if name != manifestName && name != lockName {
-				l.surplus(name)
-			}
-			continue
-		}
-		subs, err := readDir(l.c.tree, name)
-		if err != nil {
-			return err
-		}
-		for _, sub := range subs {
-			if !l.dirs[name+"/"+sub] {
-				l.surplus(name + "/" + sub)
+	for _, name := range names {
+		path := strings.TrimPrefix(dir+"/"+name, "./")
+		switch {
+		case l.dirs[path], path == manifestName, path == lockName:
+		case !l.above[path]:
+			l.surplus(path)
+		default:
+			if err := l.below(path); err != nil {
+				return err
 			}
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	fullBytes = 16 << 10
 	// behindDelay is how long less than that is kept back, twice as long at most: a cart that is busy gets several
 	// lines with one write. A write of one line takes as long as a commit takes of the processor otherwise.
-	behindDelay = 100 * time.Millisecond
+	behindDelay = 500 * time.Millisecond
 )
 
 // maxSegments bounds the journal, and with it the time that a start takes. The committer waits for the checkpoint

@@ -129,7 +129,7 @@ func (l *Log) fill(frame *journal.Builder, shares []share, streams []*stream) ([
 					next++
 				}
 				if it.snap != nil {
-					it.snap.at = int64(len(frame.Buf) - sh.from)
+					it.snap.place(frame.Buf[sh.from:])
 				}
 			}
 			sh.to = len(frame.Buf)

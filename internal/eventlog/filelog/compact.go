@@ -94,7 +94,7 @@ func (l *Log) compact(ctx context.Context, c *checker, opts CompactOptions, done
 		if errors.Is(err, errNoFile) {
 			s.fault, err = &Finding{File: path, Kind: NoFile, Detail: err.Error()}, nil
 		} else if err == nil {
-			s, err = l.compactStream(ctx, streamAt(path), opts.MinBytes)
+			s, err = l.compactStream(ctx, streamAt(path), opts.MinBytes, c.beside[path].sealed)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -126,6 +126,21 @@ func (l *Log) discard(path string) (int64, error) {
 	return size, errors.Join(f.Close(), l.fs.Remove(path), l.syncDir(parentDir(path)))
 }
 
+// discardAll removes those of the files that are there.
+func (l *Log) discardAll(paths []string, done *compacted) error {
+	for _, path := range paths {
+		size, err := l.discard(path)
+		if err != nil {
+			return err
+		}
+		if size > 0 {
+			done.removed++
+			done.before += size
+		}
+	}
+	return nil
+}
+
 // compacted is what compactStream has done.
 type compacted struct {
 	sealed        bool
@@ -134,14 +149,15 @@ type compacted struct {
 	fault         *Finding // why it was left as it is
 }
 
-// compactStream seals what can be of one stream. There is no activation of it, and nothing queued.
-func (l *Log) compactStream(ctx context.Context, id eventlog.StreamID, least int64) (done compacted, err error) {
+// compactStream seals what can be of one stream, which has sealed parts with these numbers. There is no activation of it,
+// and nothing queued.
+func (l *Log) compactStream(ctx context.Context, id eventlog.StreamID, least int64, numbers []int) (done compacted, err error) {
 	s := l.acquire(id)
 	defer l.release(s)
 	if err := l.recover(ctx, s); err != nil {
 		return done, err
 	}
-	cuts, err := l.planSeal(ctx, s, least, &done)
+	cuts, err := l.planSeal(ctx, s, least, numbers, &done)
 	if err != nil || done.fault != nil {
 		done.after = done.before
 		return done, err
@@ -163,28 +179,31 @@ func (l *Log) compactStream(ctx context.Context, id eventlog.StreamID, least int
 
 // planSeal returns the offsets at which the stream is to be sealed: at its newest snapshot, which is found quickly at the
 // end of a part, and before its last commit. It removes parts that are not in force, if the file is sound.
-func (l *Log) planSeal(ctx context.Context, s *stream, least int64, done *compacted) (cuts []int64, err error) {
+func (l *Log) planSeal(ctx context.Context, s *stream, least int64, numbers []int, done *compacted) (cuts []int64, err error) {
 	h, err := l.openHistory(s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	done.before = h.bytes()
+	if h.archived {
+		var parts []string
+		for _, n := range numbers {
+			parts = append(parts, sealedPath(s.path, n))
+		}
+		return nil, l.discardAll(parts, done)
+	}
 	if h.live == nil {
 		return nil, nil
 	}
+	beside := append(h.unforced, archivePath(s.path)) // if it is there, a process has ended before it was in force
 	last, fault, err := l.lastCommit(ctx, s, h)
 	if fault != nil || err != nil {
 		done.fault = fault
 		return nil, err
 	}
-	for _, path := range h.unforced {
-		size, err := l.discard(path)
-		if err != nil {
-			return nil, err
-		}
-		done.removed++
-		done.before += size
+	if err := l.discardAll(beside, done); err != nil {
+		return nil, err
 	}
 	if h.size <= least || least > 0 && h.size < h.base/16 {
 		return nil, nil

@@ -7,6 +7,8 @@
 //	DIR/carts/ab/<name>.events.000001.log.zst
 //	                                  what stood before the file's lines, compressed: a sealed part
 //	DIR/carts/ab/<name>.snapshot      what the stream's activation made of its events; .snapshot.old is the one before
+//	DIR/archive/carts/ab/<name>.events.log.zst
+//	                                  all of a stream that has come to its end: a sealed part
 //	DIR/quarantine/<name>.<time>.torn cut off ends, never deleted by this package
 //	DIR/RESTORING                     while a restore fills DIR: it is no log yet
 //
@@ -60,6 +62,17 @@
 // A part is sealed, read back and synced before the file is cut. If the file begins before the line next, as it does when
 // the process ends in between, the part is not in force: its lines are read from the file. A file that was cut begins
 // with a sound line that has a position; one that begins otherwise is the whole log, and no part is in force.
+//
+// # Archives
+//
+// The log of a stream that has come to its end is one sealed part, behind which nothing follows, in a directory of its
+// own: see [Log.Archive]. Its label has next 0, and:
+//
+//	end       pos of the last line
+//
+// It is read as any log is, and takes no more lines. It is in force when the stream's file is not there. The file is
+// removed, durably, after the archive was read back and is on stable storage, and before anything else that stands beside
+// it: whenever the process ends, one of the two is whole.
 //
 // # Snapshots
 //
@@ -122,7 +135,7 @@
 //
 // Append encodes into the stream's queue under the stream's mutex, without I/O. One goroutine, the committer, takes
 // what all streams have queued, numbers it, writes the frame and answers. Two write behind it to the streams' files,
-// what has waited for 0.1 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
+// what has waited for 0.5 s or is 16 KiB, each file under a mutex of its stream; one makes checkpoints; one prepares segments. A stream has an entry in memory
 // only while an activation, a queued append, a running read, an open file or the next checkpoint refers to it.
 //
 //	log, err := filelog.Open("data", filelog.Options{LowSpaceBytes: 64 << 20})

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"hash/crc32"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"cartd/internal/eventlog"
@@ -75,31 +74,12 @@ func appendFields(dst []byte, ev *eventlog.Event) []byte {
 	dst = append(dst, `,"epoch":`...)
 	dst = strconv.AppendUint(dst, ev.Epoch, 10)
 	dst = append(dst, `,"ts":"`...)
-	dst = appendTime(dst, ev.Time)
+	dst = eventlog.AppendTime(dst, ev.Time)
 	dst = append(dst, `","type":`...)
 	dst = appendString(dst, ev.Type)
 	dst = append(dst, `,"payload":`...)
 	return append(dst, ev.Payload...)
 }
-
-// appendTime appends t in timeLayout. It is spelled out because every line has one, and a layout is parsed each time.
-func appendTime(dst []byte, t time.Time) []byte {
-	t = eventlog.StoredTime(t)
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
-	dst = appendTwo(appendTwo(dst, year/100), year%100) // of four digits: the event has passed eventlog.Commit.Check
-	dst = appendTwo(append(dst, '-'), int(month))
-	dst = appendTwo(append(dst, '-'), day)
-	dst = appendTwo(append(dst, 'T'), hour)
-	dst = appendTwo(append(dst, ':'), minute)
-	dst = appendTwo(append(dst, ':'), second)
-	milli := t.Nanosecond() / 1e6
-	dst = append(dst, '.', byte('0'+milli/100))
-	return append(appendTwo(dst, milli%100), 'Z')
-}
-
-// appendTwo appends n, at most 99, in two digits.
-func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 func appendUUID(dst []byte, id [16]byte) []byte {
 	dst = hex.AppendEncode(dst, id[0:4])

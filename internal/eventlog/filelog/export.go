@@ -65,7 +65,7 @@ func (c *checker) readForExport() error {
 	}
 	c.paths = slices.DeleteFunc(c.paths, func(path string) bool {
 		a := c.beside[path]
-		return a.alone && len(a.sealed) == 0 // a snapshot of nothing
+		return a.alone && len(a.sealed) == 0 && !a.archived // a snapshot of nothing
 	})
 	c.streams = make(map[string]eventlog.StreamID, len(c.paths))
 	for _, path := range c.paths {

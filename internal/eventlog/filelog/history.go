@@ -19,6 +19,7 @@ type history struct {
 	live     vfs.File // nil when it is missing
 	size     int64    // of the file
 	unforced []string // paths of the parts that are not in force
+	archived bool     // sealed is the archive alone, and no file follows
 }
 
 // sealedPart is an open sealed part.
@@ -51,6 +52,15 @@ func openParts(fs vfs.FS, path string, numbers []int, maxLine int) (_ *history, 
 	if h.live, h.size, err = openLog(fs, path); err != nil {
 		return nil, err
 	}
+	if h.live == nil {
+		archive, err := openArchive(fs, path)
+		if err != nil {
+			return nil, err
+		}
+		if archive != nil {
+			return h, h.archive(fs, archive, numbers)
+		}
+	}
 	for n := 1; ; n++ {
 		p := &sealedPart{path: sealedPath(path, n)}
 		p.file, p.bytes, err = openLog(fs, p.path)
@@ -68,13 +78,8 @@ func openParts(fs vfs.FS, path string, numbers []int, maxLine int) (_ *history, 
 			p.bad, n = errNoPart, numbers[0]-1
 			continue
 		}
-		if p.label, _, p.bad = readLabel(p.file); errors.Is(p.bad, ErrNewerFormat) {
-			return nil, fmt.Errorf("%s: %w", p.path, p.bad)
-		} else if p.bad != nil && !errors.Is(p.bad, errSealed) {
-			return nil, p.bad
-		}
-		if p.bad != nil {
-			p.label = label{} // what could be read of it is worth nothing
+		if err := p.readLabel(); err != nil {
+			return nil, err
 		}
 	}
 	if err := h.dropUnforced(maxLine); err != nil {
@@ -85,6 +90,43 @@ func openParts(fs vfs.FS, path string, numbers []int, maxLine int) (_ *history, 
 		h.base += p.Bytes
 	}
 	return h, nil
+}
+
+// readLabel reads the part's label, or sets bad.
+func (p *sealedPart) readLabel() error {
+	if p.label, _, p.bad = readLabel(p.file); errors.Is(p.bad, ErrNewerFormat) {
+		return fmt.Errorf("%s: %w", p.path, p.bad)
+	} else if p.bad != nil && !errors.Is(p.bad, errSealed) {
+		return p.bad
+	}
+	if p.bad != nil {
+		p.label = label{} // what could be read of it is worth nothing
+	}
+	return nil
+}
+
+// archive makes the log that of an archive. Whatever parts are there still, those with numbers among them, are not in force.
+func (h *history) archive(fs vfs.FS, p *sealedPart, numbers []int) error {
+	h.archived, h.sealed = true, []*sealedPart{p}
+	p.says, p.Offset = p.Offset, 0
+	h.base = p.Bytes
+	for n := 1; ; n++ {
+		f, _, err := openLog(fs, sealedPath(h.path, n))
+		if err != nil {
+			return err
+		}
+		for len(numbers) > 0 && numbers[0] <= n {
+			numbers = numbers[1:]
+		}
+		if f != nil {
+			h.unforced = append(h.unforced, sealedPath(h.path, n))
+			if err := f.Close(); err != nil {
+				return err
+			}
+		} else if len(numbers) == 0 {
+			return nil
+		}
+	}
 }
 
 // dropUnforced closes the parts whose lines the stream's file has: the last one, when it was not cut after that was
@@ -159,8 +201,14 @@ func (h *history) follows(maxLine int) (bool, error) {
 	return b.first == h.sealed[len(h.sealed)-1].Next, nil
 }
 
-// endless reports whether sealed parts are in force and the file behind them has nothing: one that was cut has a line.
-func (h *history) endless() bool { return len(h.sealed) > 0 && h.size == 0 }
+// endless reports whether sealed parts are in force and the file behind them has nothing: one that was cut has a line. So
+// has an archive, whatever can be read of it.
+func (h *history) endless() bool { return h.endlessAt(h.size) }
+
+// endlessAt is endless if the file had so many bytes.
+func (h *history) endlessAt(size int64) bool {
+	return len(h.sealed) > 0 && size == 0 && (!h.archived || h.sealed[0].bad != nil)
+}
 
 // end returns the offset behind the file.
 func (h *history) end() int64 { return h.base + h.size }

@@ -23,6 +23,7 @@ const (
 	lockName      = "LOCK"
 	quarantineDir = "quarantine"
 	listName      = "readmodel.db" // beside the log, and made from it: package readmodel's
+	oplogDir      = "oplog"        // the log of operations, beside this one: package oplog's
 	logSuffix     = ".events.log"
 )
 
@@ -62,7 +63,9 @@ type Log struct {
 	behind      behind
 	files       openFiles
 	checkpoints checkpoints
-	sealing     sync.RWMutex // shared by those that seal, who do not wait for it; held by a backup
+	sealing     sync.RWMutex // shared by those that seal or archive, who do not wait for it; held by a backup
+	parts       sync.Mutex   // held while a server seals a part, or archives a stream
+	archiving   sync.Mutex   // held by Archive, which Close waits for
 	snapshots   snapshots
 }
 
@@ -325,6 +328,8 @@ func (l *Log) Close() error {
 	l.ended.Store(true)
 	l.work.Broadcast()
 	l.qmu.Unlock()
+	l.archiving.Lock() // whoever comes later finds that the log is closed
+	defer l.archiving.Unlock()
 	l.journal.GiveUp()
 	l.committing.Wait()
 	l.tail.Close()

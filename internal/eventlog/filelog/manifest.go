@@ -218,8 +218,12 @@ func decodeLine(line []byte, v any) error {
 	return nil
 }
 
-// splitPath returns directory and stem of a path that a cart's file has; ok is false for any other.
+// splitPath returns directory and stem of a path that a cart's file has, or its archive; ok is false for any other.
 func splitPath(path string) (dir, stem string, ok bool) {
+	if log, is := archivedPath(path); is {
+		dir, stem, ok := splitPath(log)
+		return archiveDir + "/" + dir, stem, ok && log == dir+"/"+stem+logSuffix
+	}
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
 		return "", "", false

@@ -386,6 +386,21 @@ func (l *Log) highestPosition() (highest uint64, err error) {
 	if err := l.walkLogs(func(path string) { paths = append(paths, path) }); err != nil {
 		return 0, err
 	}
+	err = l.walkArchives(func(path string) error {
+		log, _ := archivedPath(path)
+		p, err := openArchive(l.fs, log)
+		if p == nil || err != nil {
+			return err
+		}
+		if p.bad != nil {
+			l.opts.Logger.Error("event log has no journal, and an archive does not say which positions it has", "file", path, "error", p.bad)
+		}
+		highest = max(highest, p.End)
+		return p.file.Close()
+	})
+	if err != nil {
+		return 0, err
+	}
 	if len(paths) > 0 {
 		l.opts.Logger.Info("event log has no journal: looking for the highest position in the files", "files", len(paths))
 	}

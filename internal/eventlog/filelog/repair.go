@@ -37,6 +37,7 @@ type Repaired struct {
 //   - A line whose position is another line's, or goes back, loses its position and stays what it is.
 //   - A torn end is cut off.
 //   - A stream with sealed parts that has any of these is written out into one file again, and its parts are set aside.
+//   - An archive with a fault becomes a stream's file again, and is set aside.
 //   - A snapshot that is not what the log says is set aside, and so are those of every stream that is written anew.
 //   - A file in a wrong directory is put in its place if that is free, and is set aside otherwise.
 //   - From a damaged journal all sound frames are saved: the streams' files get what they lack of them. Then the
@@ -159,9 +160,11 @@ func (r *repairer) mendAll(ctx context.Context, faults []Finding) error {
 			}
 		}
 	}
-	if resetJournal { // its lines go to the files before it is set aside
+	if resetJournal { // its lines go to the files before it is set aside; archives have them all
 		for path := range r.look.records {
-			files[path] = true
+			if a := r.look.beside[path]; !a.archived || !a.alone {
+				files[path] = true
+			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
@@ -183,7 +186,7 @@ func (r *repairer) did(format string, args ...any) {
 // force; a snapshot goes nowhere, since the log has all it says.
 func (r *repairer) misplaced(f Finding) error {
 	if f.Kind == WrongPlace {
-		_, sort, _ := parseName(f.place)
+		_, sort, _ := parseName(f.place) // an archive is otherFile
 		if _, err := r.tree.Mode(f.place); isNotExist(err) && sort != savedState {
 			r.did("%s: moved to %s", f.File, f.place)
 			return errors.Join(r.mkdir(parentDir(f.place)), r.move(f.File, f.place))

@@ -54,8 +54,11 @@ func (r *repairer) unseal(path, to string) (parts []string, err error) {
 		end += n + int64(len(ending))
 	}
 	var rest io.Reader = strings.NewReader(blankLine)
-	if h.live != nil {
+	switch {
+	case h.live != nil:
 		rest = io.NewSectionReader(h.live, 0, h.size)
+	case h.archived:
+		rest = strings.NewReader("") // nothing follows an archive
 	}
 	_, err = io.Copy(io.NewOffsetWriter(f, end), rest)
 	return parts, err

@@ -10,8 +10,11 @@ import (
 )
 
 // sealOld seals what the older snapshot of the stream stands for, when that is most of a long file. The goroutine that
-// writes snapshots alone seals, so that the number of parts stays as it is meanwhile.
+// writes snapshots alone seals, and archives
+// wait for it, so that the number of parts stays as it is meanwhile.
 func (l *Log) sealOld(s *stream) error {
+	l.parts.Lock()
+	defer l.parts.Unlock()
 	s.mu.Lock()
 	base, size := s.base, s.end
 	s.mu.Unlock()

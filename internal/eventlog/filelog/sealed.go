@@ -39,6 +39,8 @@ type label struct {
 	// Next is the position of the line that follows the part. A stream's file that begins with an earlier one was
 	// not cut yet when the process that sealed the part ended: the part is not in force then.
 	Next uint64 `json:"next"`
+	// End is the position of the last line, in an archive, which nothing follows.
+	End uint64 `json:"end,omitzero"`
 }
 
 // line32 recognises a line: its length without the newline, and the CRC-32C of that.

@@ -1,6 +1,7 @@
 package filelog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,14 @@ type snapshot struct {
 }
 
 func (s *snapshot) size() int { return len(s.file.ids) + len(s.file.data) }
+
+// place says that the snapshot stands behind lines, which are what its stream has in a frame so far.
+func (s *snapshot) place(lines []byte) {
+	s.at = int64(len(lines))
+	if end := len(lines) - 1; end > 0 {
+		s.file.Last = line32Of(lines[bytes.LastIndexByte(lines[:end], '\n')+1 : end])
+	}
+}
 
 // Snapshot implements [eventlog.Activation]. It waits in the stream's queue for the commits before it.
 func (a *activation) Snapshot(version uint64, data []byte) {
@@ -114,11 +123,19 @@ func (l *Log) save(snap *snapshot) error {
 		return fmt.Errorf("%w: %w", eventlog.ErrFailed, cause)
 	}
 	s := snap.act.s
-	last, err := l.lineBefore(s, snap.file.Offset)
-	if err != nil {
+	if s.isArchived() {
+		return nil
+	}
+	if err := l.flush(s); err != nil { // no snapshot stands for more than the file has
 		return err
 	}
-	snap.file.Last = last
+	if snap.file.Last == (line32{}) {
+		last, err := l.lineBefore(s, snap.file.Offset)
+		if err != nil {
+			return err
+		}
+		snap.file.Last = last
+	}
 	snap.file.ids = snap.act.resolved(snap.file.ids)
 	content, err := snap.file.encode()
 	if err != nil {
@@ -167,11 +184,9 @@ func (l *Log) writeNew(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// lineBefore returns the line that ends at offset.
+// lineBefore returns the line that ends at offset, read from the file. It is for snapshots without a line in front of
+// them in their frame.
 func (l *Log) lineBefore(s *stream, offset int64) (line line32, err error) {
-	if err := l.flush(s); err != nil {
-		return line, err
-	}
 	h, err := l.openHistory(s)
 	if err != nil {
 		return line, err

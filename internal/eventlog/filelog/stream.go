@@ -52,6 +52,7 @@ type stream struct {
 	behindTakes int         // bytes they take from the space that is free
 	endless     bool        // when the end was found there were sealed parts, and nothing in the file behind them
 	exists      bool        // the file is there
+	archived    bool        // nothing is appended any more: the log is in the archive, or about to be
 	epoch       uint64      // of the last line when the end was found
 	queue       *batch      // nil when empty
 	queued      int         // bytes and costs of what is undecided
@@ -176,6 +177,12 @@ func (s *stream) durableEnd() int64 {
 	return s.base + s.end
 }
 
+func (s *stream) isArchived() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.archived
+}
+
 func (s *stream) lockTail(ctx context.Context) error {
 	select {
 	case s.tail <- struct{}{}:
@@ -215,7 +222,8 @@ func (l *Log) recover(ctx context.Context, s *stream) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.base, s.end, s.epoch, s.exists, s.endless = h.base, t.end, t.epoch, h.live != nil, len(h.sealed) > 0 && t.end == 0
+	s.base, s.end, s.epoch, s.exists, s.endless = h.base, t.end, t.epoch, h.live != nil, h.endlessAt(t.end)
+	s.archived = h.archived
 	return nil
 }
 

@@ -47,6 +47,7 @@ type Report struct {
 	Carts     int       `json:"carts"`     // streams
 	Events    int       `json:"events"`    // sound lines in them
 	Sealed    int       `json:"sealed"`    // parts of streams that are compressed
+	Archived  int       `json:"archived"`  // streams that are archived
 	Snapshots int       `json:"snapshots"` // that check out
 	Bytes     int64     `json:"bytes"`     // of all that was read
 	Faults    []Finding `json:"faults"`

@@ -56,7 +56,7 @@ func (c *checker) confirm(ctx context.Context) error {
 			return err
 		}
 	}
-	again.Events, again.Sealed, again.Snapshots, again.Bytes = first.Events, first.Sealed, first.Snapshots, first.Bytes
+	again.Events, again.Sealed, again.Archived, again.Snapshots, again.Bytes = first.Events, first.Sealed, first.Archived, first.Snapshots, first.Bytes
 	if c.report.Faults, err = c.foundTwice(first.Faults, c.report.Faults); err != nil {
 		return err
 	}
@@ -89,7 +89,11 @@ func (c *checker) foundTwice(first, second []Finding) (both []Finding, err error
 	for _, f := range first {
 		missing := f.Kind == MissingLine && f.stream == ""
 		if missing || f.Kind == WrongPlace || f.Kind == BadName || f.Kind == NoFile && f.stream == "" {
-			if _, err := c.tree.Mode(f.File); err != nil && !isNotExist(err) {
+			_, err := c.tree.Mode(f.File)
+			if missing && isNotExist(err) { // it may have been archived meanwhile
+				_, err = c.tree.Mode(archivePath(f.File))
+			}
+			if err != nil && !isNotExist(err) {
 				return nil, err
 			} else if isNotExist(err) == missing {
 				both = append(both, f)

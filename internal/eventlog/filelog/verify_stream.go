@@ -85,7 +85,11 @@ func (k *streamCheck) check(ctx context.Context) error {
 	for _, p := range h.sealed {
 		c.report.Bytes += p.bytes
 	}
-	c.report.Sealed += len(h.sealed)
+	if h.archived {
+		c.report.Archived++
+	} else {
+		c.report.Sealed += len(h.sealed)
+	}
 	c.report.Snapshots += checked
 	return err
 }
@@ -95,7 +99,11 @@ func (c *checker) openStream(path string) (*history, error) {
 	if err := c.regular(path); err != nil {
 		return nil, err
 	}
-	return openParts(c.tree, path, c.beside[path].sealed, c.opts.MaxLineBytes)
+	h, err := openParts(c.tree, path, c.beside[path].sealed, c.opts.MaxLineBytes)
+	if err == nil && h.live != nil && c.beside[path].archived {
+		h.unforced = append(h.unforced, archivePath(path))
+	}
+	return h, err
 }
 
 // regular returns errNoFile if a part of the stream's log is there and no regular file: opening a pipe would wait for who
@@ -136,9 +144,9 @@ func (k *streamCheck) place() (file string, start int64) {
 // wholeFiles looks for files that should be there, and for parts that are there twice.
 func (k *streamCheck) wholeFiles() {
 	for _, path := range k.h.unforced {
-		k.c.note(Finding{File: path, Kind: Unforced, Detail: "the lines of this sealed part are in the stream's file too, where they are read", stream: k.path})
+		k.c.note(Finding{File: path, Kind: Unforced, Detail: "the lines of this sealed part are in the stream's file or archive too, where they are read", stream: k.path})
 	}
-	if k.h.live == nil && len(k.h.sealed) > 0 {
+	if k.h.live == nil && len(k.h.sealed) > 0 && !k.h.archived {
 		k.fault(k.path, 0, 0, SealedAlone, k.h.base, fmt.Sprintf("%d sealed parts are there, and the file that goes on behind them is missing", len(k.h.sealed)))
 	}
 }
@@ -255,7 +263,7 @@ func (k *streamCheck) end(in *inspector) {
 	if end := k.h.end(); in.end < end {
 		k.lineFault(in.end, behind, Torn, fmt.Sprintf("%d bytes that are no whole commit", end-in.end))
 	}
-	if k.hole || k.h.live == nil && len(k.h.sealed) > 0 {
+	if k.hole || k.h.live == nil && len(k.h.sealed) > 0 && !k.h.archived {
 		return
 	}
 	if lacks := doneRecords(in.rest); lacks > k.damaged {

@@ -27,9 +27,13 @@ func (c *checker) walk() error {
 		}
 		switch {
 		case name == lockName, name == quarantineDir && isDir:
-		case name == listName && !isDir:
+		case name == listName && !isDir, name == oplogDir && isDir:
 		case name == journalDir && isDir:
 			found = true
+		case name == archiveDir && isDir:
+			if err := c.walkArchive(); err != nil {
+				return err
+			}
 		case many && isDir && eventlog.ValidName(kind):
 			found = true
 			if err := c.walkKind(eventlog.Kind(kind)); err != nil {
@@ -93,6 +97,56 @@ func (c *checker) walkKind(kind eventlog.Kind) error {
 	return nil
 }
 
+// walkArchive finds the archives.
+func (c *checker) walkArchive() error {
+	return walkArchives(c.tree, func(dir, name string) error {
+		path := dir + "/" + name
+		if of, ok := strings.CutSuffix(path, ".tmp"); ok {
+			if _, _, ok := splitPath(of); ok {
+				c.leftover(path)
+				return nil
+			}
+		}
+		kind, _, _ := strings.Cut(strings.TrimPrefix(dir, archiveDir+"/"), "/")
+		stem, is := strings.CutSuffix(name, archiveSuffix)
+		id, err := eventlog.ParseStreamID(eventlog.Kind(strings.TrimSuffix(kind, "s")), stem)
+		if !is || err != nil {
+			c.unexpected(path)
+			return nil
+		}
+		log := newStream(id).path
+		if want := archivePath(log); want != path {
+			c.misplaced(path, want)
+			return nil
+		}
+		mode, err := c.tree.Mode(path)
+		if isNotExist(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a := c.beside[log]
+		if mode.IsRegular() {
+			a.archived = true
+		} else {
+			c.fault(Finding{File: path, Kind: NoFile, Detail: errNoFile.Error()})
+			a.odd = true
+		}
+		c.beside[log] = a
+		return nil
+	})
+}
+
+func (c *checker) leftover(path string) {
+	c.leftovers = append(c.leftovers, path)
+	c.note(Finding{File: path, Kind: Leftover, Detail: "was not put in its place before the process that wrote it ended"})
+}
+
+func (c *checker) misplaced(path, want string) {
+	c.fault(Finding{File: path, Kind: WrongPlace, Detail: "nobody looks for it here: its place is " + want, place: want})
+}
+
 // entry decides what a file is.
 func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 	path := dir + "/" + name
@@ -102,8 +156,7 @@ func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 		c.unexpected(path)
 		return nil
 	case leftoverFile:
-		c.leftovers = append(c.leftovers, path)
-		c.note(Finding{File: path, Kind: Leftover, Detail: "was not put in its place before the process that wrote it ended"})
+		c.leftover(path)
 		return nil
 	}
 	id, err := eventlog.ParseStreamID(kind, stem)
@@ -113,7 +166,7 @@ func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 	}
 	log := newStream(id).path
 	if want := parentDir(log) + "/" + name; want != path {
-		c.fault(Finding{File: path, Kind: WrongPlace, Detail: "nobody looks for it here: its place is " + want, place: want})
+		c.misplaced(path, want)
 		return nil
 	}
 	if sort == streamLog {
@@ -145,7 +198,8 @@ func (c *checker) entry(kind eventlog.Kind, dir, name string) error {
 type beside struct {
 	sealed    []int // numbers of the sealed parts, in order
 	snapshots bool
-	odd       bool // what has the name of a sealed part is no file
+	archived  bool
+	odd       bool // what has the name of a sealed part, or of the archive, is no file
 	alone     bool // the stream's file is missing
 }
 
