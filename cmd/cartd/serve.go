@@ -40,6 +40,7 @@ type serveCmd struct {
 	MaxLines        int           `default:"5000" help:"Most lines in a cart."`
 	MaxQuantity     int64         `default:"1000000" help:"Largest quantity of a line."`
 	MaxEvents       int           `default:"1000000" help:"Most changes of a cart in its life."`
+	MaxStreams      int           `default:"1000" help:"Most streams of carts' events at once."`
 	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
 	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
 
@@ -73,7 +74,7 @@ func (c *serveCmd) Validate() error {
 	for _, limit := range []struct {
 		flag  string
 		value int64
-	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}} {
+	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}, {"--max-streams", int64(c.MaxStreams)}} {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
@@ -116,6 +117,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 
 	api := c.server(svc.api, logger)
+	api.RegisterOnShutdown(svc.hub.Close) // streams go on until then
 	opsServer := c.server(svc.operations, logger)
 	opsServer.WriteTimeout = 0 // profiles and traces take as long as they are asked to
 	failed := make(chan error, 2)

@@ -21,6 +21,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
+	"cartd/internal/live"
 	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
@@ -35,6 +36,7 @@ type service struct {
 	vouchers   *catalog.Vouchers
 	store      *filelog.Log
 	list       *readmodel.Model
+	hub        *live.Hub
 	grains     *cluster.Single
 	courier    *courier.Courier
 	api        http.Handler
@@ -79,6 +81,8 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.list = c.openList(svc.store, reg, logger)
 
+	svc.hub = live.New(svc.store, live.Options{Metrics: live.NewMetrics(reg), Logger: logger})
+
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
@@ -95,6 +99,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
+		Streams:  &api.Streams{Log: svc.store, Hub: svc.hub, MaxCarts: c.MaxStreams, Metrics: api.NewStreamMetrics(reg)},
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
@@ -186,6 +191,9 @@ func (s *service) ready() error {
 func (s *service) close(ctx context.Context) error {
 	s.draining.Store(true)
 	var errs []error
+	if s.hub != nil {
+		s.hub.Close()
+	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations
 	}

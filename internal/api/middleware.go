@@ -8,16 +8,27 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // exchange is what is known of a request beside itself. It travels as the request's context, which it is.
 type exchange struct {
 	connection context.Context // for its values alone
+	client     context.Context // ends when the client goes
 	due        *deadline
 	id         string   // request id, in logs and in the answer's X-Request-Id
 	route      string   // template of the route, for metrics
 	vars       pathVars // of the route
 	answer     recorder
+	begun      time.Time // of an answer that goes on and on; zero of others
+	inFlight   prometheus.Gauge
+}
+
+// streaming says that the answer begins now and goes on for as long as its client wants: it is no request in flight any more.
+func (x *exchange) streaming() {
+	x.begun = time.Now()
+	x.inFlight.Dec()
 }
 
 type exchangeKey struct{}
@@ -31,8 +42,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		start := time.Now()
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
-			connection: context.WithoutCancel(r.Context()), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w},
+			connection: context.WithoutCancel(r.Context()), client: r.Context(), due: s.deadlines.next(start),
+			id: r.Header.Get("X-Request-Id"), route: "none", answer: recorder{ResponseWriter: w}, inFlight: s.Metrics.inFlight,
 		}
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
@@ -47,8 +58,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 					s.fail(&x.answer, r, fault("internal", "something went wrong; the log knows more under this request's id"))
 				}
 			}
-			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
+			if x.begun.IsZero() {
+				s.Metrics.inFlight.Dec()
+			} else {
+				took = x.begun.Sub(start) // how long a stream lasts is its client's affair
+			}
 			s.Metrics.observe(x.route, r.Method, status, took)
 			if s.Logger.Enabled(x, slog.LevelDebug) {
 				s.Logger.Debug("request", "request", x.id, "method", r.Method, "route", x.route, "status", status, "took", took)

@@ -27,6 +27,9 @@ type problem struct {
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
 
+	Earliest    uint64 `json:"earliest,omitempty"`    // the first position that is kept, with position_compacted
+	Incarnation string `json:"incarnation,omitempty"` // the log that it belongs to
+
 	etag  string // of the cart, where there is one
 	cause error  // for the log
 }
@@ -148,6 +151,13 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 	if p.Status == http.StatusUnprocessableEntity && r.Field != "" {
 		p.Errors = []fieldError{{Field: r.Field, Message: r.Message}}
 	}
+	return p
+}
+
+// compacted returns the problem of a cursor that there is no going on from.
+func compacted(earliest uint64, format string, args ...any) *problem {
+	p := fault("position_compacted", format, args...)
+	p.Earliest = earliest
 	return p
 }
 

@@ -15,13 +15,15 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // methods are the handlers of one path, by method.
 type methods map[string]handler
 
+// route is a path and its methods.
+type route struct {
+	path    string
+	methods methods
+}
+
 // router returns all routes of the public port. What api.md names and is not here yet answers 404.
 func (s *server) router() http.Handler {
 	r := mux.NewRouter()
-	type route struct {
-		path    string
-		methods methods
-	}
 	routes := []route{ // what storefronts call most comes first: mux tries one after the other
 		{"/v1/carts/{id}/items", methods{"POST": s.addItems, "PUT": s.replaceItems, "DELETE": s.clearItems}},
 		{"/v1/carts/{id}", methods{"GET": s.readCart, "DELETE": s.deleteCart}},
@@ -43,6 +45,7 @@ func (s *server) router() http.Handler {
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
 			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
+		routes = append(routes, s.feedRoutes()...)
 	}
 	for _, rt := range routes {
 		// A pattern of our own, and not mux's, which is a regular expression.

@@ -50,6 +50,7 @@ type Options struct {
 	Vouchers   Vouchers
 	Events     Events
 	List       CartList // nil: there is no list of carts
+	Streams    *Streams // nil: there are only pages of a cart's events
 	Registry   *actor.MutationRegistry[grain.Cart]
 	Courier    *courier.Courier // carries the errands of Carts
 	Metrics    *Metrics
@@ -76,6 +77,8 @@ type server struct {
 	Options
 	tokens    tokens
 	deadlines *deadlines
+
+	cartStreams, feedStreams chan struct{} // each open stream has put something in
 }
 
 // New returns the handler of the public port.
@@ -92,6 +95,10 @@ func New(opts Options) http.Handler {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout)}
+	opts.Streams = opts.Streams.defaults()
+	s := &server{
+		Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout),
+		cartStreams: make(chan struct{}, opts.Streams.MaxCarts), feedStreams: make(chan struct{}, opts.Streams.MaxFeeds),
+	}
 	return s.observe(s.router())
 }
