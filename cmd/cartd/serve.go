@@ -35,14 +35,17 @@ type serveCmd struct {
 	FeedRetention time.Duration `default:"168h" help:"How long the feed of all carts' events goes back, at least; it takes as much of the disk as the carts' events of that time. When the disk gets full the oldest go first."`
 	Durability    string        `default:"journal" enum:"journal,os" help:"journal: answer when the events are on stable storage. os: when the kernel has them, UNSAFE: answered changes are lost when the machine dies; for tests."`
 
-	MaxBody         bytesFlag     `default:"1MiB" help:"Largest request body."`
-	MaxItems        int           `default:"1000" help:"Most items or mutations in one request."`
-	MaxLines        int           `default:"5000" help:"Most lines in a cart."`
-	MaxQuantity     int64         `default:"1000000" help:"Largest quantity of a line."`
-	MaxEvents       int           `default:"1000000" help:"Most changes of a cart in its life."`
-	MaxStreams      int           `default:"1000" help:"Most streams of carts' events at once."`
-	RequestTimeout  time.Duration `default:"10s" help:"Longest time for one request."`
-	ShutdownTimeout time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
+	MaxBody             bytesFlag     `default:"1MiB" help:"Largest request body."`
+	MaxItems            int           `default:"1000" help:"Most items or mutations in one request."`
+	MaxLines            int           `default:"5000" help:"Most lines in a cart."`
+	MaxQuantity         int64         `default:"1000000" help:"Largest quantity of a line."`
+	MaxEvents           int           `default:"1000000" help:"Most changes of a cart in its life."`
+	MaxStreams          int           `default:"1000" help:"Most streams of carts' events at once."`
+	SubscriptionBacklog int64         `default:"1000000" help:"Most events that stay beyond --feed-retention because a subscription waits for them."`
+	WebhookTimeout      time.Duration `default:"15s" help:"Longest time for one call of a webhook."`
+	WebhookGiveUp       time.Duration `default:"24h" help:"How long an event is tried again before its webhook's next one is sent without it."`
+	RequestTimeout      time.Duration `default:"10s" help:"Longest time for one request."`
+	ShutdownTimeout     time.Duration `default:"20s" help:"Longest time to finish what runs when told to stop."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
@@ -63,7 +66,7 @@ func (c *serveCmd) Validate() error {
 	for _, timeout := range []struct {
 		flag  string
 		value time.Duration
-	}{{"--checkout-ttl", c.CheckoutTTL}, {"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
+	}{{"--checkout-ttl", c.CheckoutTTL}, {"--idle", c.Idle}, {"--webhook-timeout", c.WebhookTimeout}, {"--webhook-give-up", c.WebhookGiveUp}, {"--request-timeout", c.RequestTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
 		if timeout.value <= 0 {
 			return fmt.Errorf("%s: %v must be positive", timeout.flag, timeout.value)
 		}
@@ -74,7 +77,7 @@ func (c *serveCmd) Validate() error {
 	for _, limit := range []struct {
 		flag  string
 		value int64
-	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}, {"--max-streams", int64(c.MaxStreams)}} {
+	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)}, {"--max-streams", int64(c.MaxStreams)}, {"--subscription-backlog", c.SubscriptionBacklog}} {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}

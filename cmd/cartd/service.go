@@ -23,6 +23,7 @@ import (
 	"cartd/internal/grain"
 	"cartd/internal/live"
 	"cartd/internal/readmodel"
+	"cartd/internal/subscription"
 	"cartd/pkg/actor"
 )
 
@@ -37,6 +38,7 @@ type service struct {
 	store      *filelog.Log
 	list       *readmodel.Model
 	hub        *live.Hub
+	subs       *subscription.Manager
 	grains     *cluster.Single
 	courier    *courier.Courier
 	api        http.Handler
@@ -83,6 +85,11 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.hub = live.New(svc.store, live.Options{Metrics: live.NewMetrics(reg), Logger: logger})
 
+	svc.subs = subscription.Open(filepath.Join(c.Data, filelog.SubscriptionsName), subscription.Options{
+		Log: svc.store, Event: api.AppendEvent, Backlog: uint64(c.SubscriptionBacklog), Timeout: c.WebhookTimeout, GiveUp: c.WebhookGiveUp,
+		Metrics: subscription.NewMetrics(reg), Logger: logger,
+	})
+
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity}
 	svc.grains = cluster.NewSingle(logger)
 	svc.courier = courier.New(svc.grains, courier.Options{TryFor: c.RequestTimeout, Stepped: countSteps(reg), Logger: logger})
@@ -99,8 +106,9 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
-		Streams:  &api.Streams{Log: svc.store, Hub: svc.hub, MaxCarts: c.MaxStreams, Metrics: api.NewStreamMetrics(reg)},
-		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
+		Subscriptions: svc.subs,
+		Streams:       &api.Streams{Log: svc.store, Hub: svc.hub, MaxCarts: c.MaxStreams, Metrics: api.NewStreamMetrics(reg)},
+		Registry:      grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, Timeout: c.RequestTimeout,
 	})
@@ -193,6 +201,9 @@ func (s *service) close(ctx context.Context) error {
 	var errs []error
 	if s.hub != nil {
 		s.hub.Close()
+	}
+	if s.subs != nil {
+		errs = append(errs, s.subs.Close())
 	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations

@@ -25,7 +25,11 @@ func (s *server) feedRoutes() []route {
 	if s.Streams.Log == nil {
 		return nil
 	}
-	return []route{{"/v1/events", methods{"GET": s.backend(s.feedEvents)}}}
+	routes := []route{{"/v1/events", methods{"GET": s.backend(s.feedEvents)}}}
+	if s.Subscriptions != nil {
+		routes = append(routes, s.subscriptionRoutes()...)
+	}
+	return routes
 }
 
 // feedEvents answers the events of all carts by position: a page, or a stream.

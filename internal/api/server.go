@@ -11,6 +11,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/grain"
 	"cartd/internal/readmodel"
+	"cartd/internal/subscription"
 	"cartd/pkg/actor"
 )
 
@@ -50,11 +51,13 @@ type Options struct {
 	Vouchers   Vouchers
 	Events     Events
 	List       CartList // nil: there is no list of carts
-	Streams    *Streams // nil: there are only pages of a cart's events
-	Registry   *actor.MutationRegistry[grain.Cart]
-	Courier    *courier.Courier // carries the errands of Carts
-	Metrics    *Metrics
-	Logger     *slog.Logger
+	// Subscriptions are those of the backend to the feed of all events, which Streams has. nil: there are none.
+	Subscriptions *subscription.Manager
+	Streams       *Streams // nil: there are only pages of a cart's events
+	Registry      *actor.MutationRegistry[grain.Cart]
+	Courier       *courier.Courier // carries the errands of Carts
+	Metrics       *Metrics
+	Logger        *slog.Logger
 	// BackendTokens let the shop's own backend in; without one the backend's routes do not exist.
 	BackendTokens []string
 	// Currency of carts that are made without one; "" leaves it to the first product.

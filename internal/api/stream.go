@@ -186,7 +186,7 @@ func (st *stream) close() {
 func (st *stream) put(id uint64, name string, ev *eventlog.Event) error {
 	st.buf = sse.AppendType(sse.AppendID(st.buf, id), name)
 	st.buf = append(st.buf, "data: "...)
-	st.buf = append(appendEvent(st.buf, ev), '\n', '\n')
+	st.buf = append(AppendEvent(st.buf, ev), '\n', '\n')
 	st.count.Inc()
 	if len(st.buf) >= flushBytes {
 		return st.flush()

@@ -167,7 +167,9 @@ func TestStreamsAreBounded(t *testing.T) {
 			break
 		}
 	}
-	s.eventually("all streams but two are given back", func() bool { return s.gauge("cartd_streams_open") == 2 && s.gauge("cartd_http_requests_in_flight") == 0 })
+	s.eventually("all streams but two are given back", func() bool {
+		return s.gauge("cartd_streams_open") == 2 && s.gauge("cartd_http_requests_in_flight") == 0
+	})
 }
 
 func TestIdleStreamGivesSignsOfLifeAndOutlivesTheRequestTimeout(t *testing.T) {

@@ -27,7 +27,7 @@ func (c *checker) walk() error {
 		}
 		switch {
 		case name == lockName, name == quarantineDir && isDir:
-		case name == listName && !isDir:
+		case (name == listName || name == SubscriptionsName) && !isDir:
 		case name == journalDir && isDir:
 			found = true
 		case many && isDir && eventlog.ValidName(kind):
