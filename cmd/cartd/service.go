@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,7 +87,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	svc.hub = live.New(svc.store, live.Options{Metrics: live.NewMetrics(reg), Logger: logger})
 
 	svc.subs = subscription.Open(filepath.Join(c.Data, filelog.SubscriptionsName), subscription.Options{
-		Log: svc.store, Event: api.AppendEvent, Backlog: uint64(c.SubscriptionBacklog), Timeout: c.WebhookTimeout, GiveUp: c.WebhookGiveUp,
+		Log: svc.store, Event: api.AppendEvent, Backlog: uint64(c.SubscriptionBacklog), Timeout: c.WebhookTimeout, GiveUp: c.WebhookGiveUp, FirstRetry: firstRetry,
 		Metrics: subscription.NewMetrics(reg), Logger: logger,
 	})
 
@@ -121,6 +122,9 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 // onStep, if not nil, hears of each step between two grains. Tests set it, to kill the process there.
 var onStep func(courier.Step, actor.Errand)
+
+// firstRetry, if not 0, is about when a webhook is called for the second time. Tests set it, that have no seconds to wait.
+var firstRetry time.Duration
 
 // countSteps returns what counts the steps of errands.
 func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
