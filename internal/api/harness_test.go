@@ -77,7 +77,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
-	hub := live.New(s.store, live.Options{})
+	hub := live.New(s.store, live.Options{Metrics: live.NewMetrics(s.reg)})
 	opts.Streams = &api.Streams{Log: s.store, Hub: hub, Metrics: api.NewStreamMetrics(s.reg)}
 	if change != nil {
 		change(&opts)

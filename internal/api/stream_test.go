@@ -204,15 +204,7 @@ func TestClientThatTakesNothingIsCutOff(t *testing.T) {
 	conn.(*net.TCPConn).SetReadBuffer(4 << 10) //nolint:errcheck // then it takes more
 	fmt.Fprintf(conn, "GET %s/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", cart)
 	s.eventually("the stream is open", func() bool { return s.gauge("cartd_streams_open") == 1 })
-	var big []string // 800 KB of events
-	for n := range 100 {
-		var attributes []string
-		for a := range 32 {
-			attributes = append(attributes, fmt.Sprintf(`"a%d":%q`, a, strings.Repeat("x", 240)))
-		}
-		big = append(big, fmt.Sprintf(`{"type":"AddItem","payload":{"sku":"big-%d","quantity":1,"price":1,"tax":0,"attributes":{%s}}}`, n, strings.Join(attributes, ",")))
-	}
-	body := `{"mutations":[` + strings.Join(big, ",") + `]}`
+	body := bigBatch()
 	s.eventually("the stream is cut", func() bool {
 		s.want(s.request("POST", cart+"/mutations", body, asBackend...), 200, "")
 		return s.gauge("cartd_streams_open") == 0
@@ -254,4 +246,41 @@ func TestReadersThatComeAndGoSeeEachEventOnce(t *testing.T) {
 		s.want(s.request("POST", cart+"/items", addLantern), 200, "")
 	}
 	wg.Wait()
+}
+
+// A reader that reads nothing while its cart changes goes back to the log when it reads again, and gets everything.
+func TestReaderThatReadsNothingThenGetsEverything(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.newCart()
+	silent, feed := s.stream(cart+"/events"), s.stream("/v1/events", asBackend...)
+	silent.want(1)
+	feed.next()
+	body := bigBatch()
+	for range 10 { // 8 MB: more than sockets hold
+		s.want(s.request("POST", cart+"/mutations", body, asBackend...), 200, "")
+	}
+	for v := uint64(2); v <= 1001; v++ {
+		silent.want(v)
+	}
+	for p := uint64(1); p <= 1001; p++ {
+		if ev := feed.next(); ev.Position != p {
+			t.Fatalf("the feed has %d, want %d", ev.Position, p)
+		}
+	}
+	if n := s.gauge("cartd_stream_fallbacks_total"); n == 0 {
+		t.Error("the reader was never behind: this shows nothing")
+	}
+}
+
+// bigBatch is a request of 100 mutations with 8 KB each.
+func bigBatch() string {
+	var big []string
+	for n := range 100 {
+		var attributes []string
+		for a := range 32 {
+			attributes = append(attributes, fmt.Sprintf(`"a%d":%q`, a, strings.Repeat("x", 240)))
+		}
+		big = append(big, fmt.Sprintf(`{"type":"AddItem","payload":{"sku":"big-%d","quantity":1,"price":1,"tax":0,"attributes":{%s}}}`, n, strings.Join(attributes, ",")))
+	}
+	return `{"mutations":[` + strings.Join(big, ",") + `]}`
 }

@@ -204,7 +204,9 @@ func (m *Manager) clock() {
 	for {
 		select {
 		case <-tick.C:
-			m.checkpoint()
+			if !errors.Is(m.opts.Log.Writable(), eventlog.ErrLowSpace) { // what room there is is the shoppers'
+				m.checkpoint()
+			}
 			m.move()
 		case <-m.ctx.Done():
 			return

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -528,3 +529,28 @@ type pinned struct {
 }
 
 func (p *pinned) Pin(after uint64) *eventlog.Pin { return p.pins.Add(after) }
+
+// A database that does not check out takes nobody's carts away: it is told, and left as it is.
+func TestDatabaseThatDoesNotCheckOutIsToldAndLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "subscriptions.db")
+	for what, content := range map[string]string{"short": "x", "long": strings.Repeat("x", 64<<10)} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := memlog.New()
+		m := subscription.Open(path, subscription.Options{Log: log, Event: appendEvent})
+		for call, err := range map[string]error{
+			"create": third(m.Create(subscription.Definition{Name: "a"}, nil)), "list": second(m.List()), "get": second(m.Get("a")), "delete": m.Delete("a"), "ack": second(m.Ack("a", 1)),
+		} {
+			if !errors.Is(err, subscription.ErrUnavailable) {
+				t.Errorf("%s, %s: %v, want ErrUnavailable", what, call, err)
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(path); err != nil || string(b) != content {
+			t.Errorf("%s: it was changed to %.20q, %v", what, b, err)
+		}
+	}
+}
