@@ -9,6 +9,8 @@
 //	cartd import  take over the logs of the service before cartd
 //	cartd compact compress the older part of the carts' logs
 //	cartd export  print the stored events as JSON lines
+//	cartd tail    follow the events of all carts, or one
+//	cartd history tell what has become of a cart
 //	cartd version print the version
 //
 // Every flag can be set by an environment variable CARTD_… of the same name.
@@ -36,6 +38,8 @@ type cli struct {
 	Import  importCmd  `cmd:"" help:"Take over the carts of the service before cartd. No server may be running. Exit code 0: all carts are there, 1: something could not be taken over, 2: it could not be done."`
 	Compact compactCmd `cmd:"" help:"Compress the older part of the carts' logs, which stay the same, and remove files that a crash has left. No server may be running. Exit code 0: done, 1: something is wrong, 2: it could not begin."`
 	Export  exportCmd  `cmd:"" help:"Print the stored events of all carts, or one, as JSON lines. A server may be running."`
+	Tail    tailCmd    `cmd:"" help:"Follow the events of all carts, or one, of a running server. Comes back when the server does."`
+	History historyCmd `cmd:"" help:"Tell what has become of a cart: what each step changed, in words and totals."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 	if err := limitFiles(os.Getenv(fileLimit)); err != nil {
 		panic(err)
 	}
+	firstRetry = 5 * time.Millisecond
 	if at := os.Getenv(killAt); at != "" {
 		onStep = func(step courier.Step, _ actor.Errand) {
 			if string(step) == at {

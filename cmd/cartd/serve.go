@@ -67,6 +67,11 @@ type serveCmd struct {
 	MaxConnections int          `default:"10000" help:"Most connections at a time, and no more than half of the files that the process may open. Beyond it idle ones make room."`
 	RateLimit      float64      `default:"0" help:"Requests per second of each client address, IPv6 by /64; what comes on top is answered 429. The backend is exempt. 0 for no limit."`
 	TrustedProxies []prefixFlag `help:"Addresses like 10.0.0.0/8, separated by commas, of the proxies whose X-Forwarded-For says who the client is. Without any the connection says."`
+	MaxStreams     int          `default:"1000" help:"Most streams of carts' events at once."`
+
+	SubscriptionBacklog int64         `default:"1000000" help:"Most events that stay beyond --feed-retention because a subscription waits for them."`
+	WebhookTimeout      time.Duration `default:"15s" help:"Longest time for one call of a webhook."`
+	WebhookGiveUp       time.Duration `default:"24h" help:"How long an event is tried again before its webhook's next one is sent without it."`
 
 	ReadHeaderTimeout time.Duration `default:"5s" help:"Longest time for a request's header."`
 	ReadTimeout       time.Duration `default:"0s" help:"Longest time for a request's header and body. 0s: that of --request-timeout."`
@@ -97,7 +102,7 @@ func (c *serveCmd) Validate() error {
 	for _, timeout := range []struct {
 		flag  string
 		value time.Duration
-	}{{"--checkout-ttl", c.CheckoutTTL}, {"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--read-header-timeout", c.ReadHeaderTimeout}, {"--idle-timeout", c.IdleTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
+	}{{"--checkout-ttl", c.CheckoutTTL}, {"--idle", c.Idle}, {"--request-timeout", c.RequestTimeout}, {"--read-header-timeout", c.ReadHeaderTimeout}, {"--webhook-timeout", c.WebhookTimeout}, {"--webhook-give-up", c.WebhookGiveUp}, {"--idle-timeout", c.IdleTimeout}, {"--shutdown-timeout", c.ShutdownTimeout}} {
 		if timeout.value <= 0 {
 			return fmt.Errorf("%s: %v must be positive", timeout.flag, timeout.value)
 		}
@@ -109,7 +114,7 @@ func (c *serveCmd) Validate() error {
 		flag  string
 		value int64
 	}{{"--max-body", int64(c.MaxBody)}, {"--max-items", int64(c.MaxItems)}, {"--max-lines", int64(c.MaxLines)}, {"--max-quantity", c.MaxQuantity}, {"--max-events", int64(c.MaxEvents)},
-		{"--max-depth", int64(c.MaxDepth)}, {"--max-header", int64(c.MaxHeader)}, {"--max-requests", int64(c.MaxRequests)}, {"--max-connections", int64(c.MaxConnections)}} {
+		{"--max-streams", int64(c.MaxStreams)}, {"--subscription-backlog", c.SubscriptionBacklog}, {"--max-depth", int64(c.MaxDepth)}, {"--max-header", int64(c.MaxHeader)}, {"--max-requests", int64(c.MaxRequests)}, {"--max-connections", int64(c.MaxConnections)}} {
 		if limit.value < 1 {
 			return fmt.Errorf("%s: %d must be at least 1", limit.flag, limit.value)
 		}
@@ -202,6 +207,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 
 	api := c.server(svc.api, logger)
 	api.ConnState = noteState
+	api.RegisterOnShutdown(svc.hub.Close) // streams go on until then
 	opsServer := c.server(svc.operations, logger)
 	opsServer.WriteTimeout = 0 // profiles and traces take as long as they are asked to
 	failed := make(chan error, 2)

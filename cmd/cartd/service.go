@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +24,10 @@ import (
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
 	"cartd/internal/identity"
+	"cartd/internal/live"
 	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
+	"cartd/internal/subscription"
 	"cartd/internal/sweep"
 	"cartd/pkg/actor"
 )
@@ -40,6 +43,8 @@ type service struct {
 	users      *identity.Verifier // nil: nobody logs in
 	store      *filelog.Log
 	list       *readmodel.Model
+	hub        *live.Hub
+	subs       *subscription.Manager
 	grains     *cluster.Single
 	courier    *courier.Courier
 	sweeper    *sweep.Sweeper // nil: nothing is swept
@@ -105,6 +110,13 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		users = svc.users
 	}
 
+	svc.hub = live.New(svc.store, live.Options{Metrics: live.NewMetrics(reg), Logger: logger})
+
+	svc.subs = subscription.Open(filepath.Join(c.Data, filelog.SubscriptionsName), subscription.Options{
+		Log: svc.store, Event: api.AppendEvent, Backlog: uint64(c.SubscriptionBacklog), Timeout: c.WebhookTimeout, GiveUp: c.WebhookGiveUp, FirstRetry: firstRetry,
+		Metrics: subscription.NewMetrics(reg), Logger: logger,
+	})
+
 	limits := grain.Limits{MaxLines: c.MaxLines, MaxQuantity: c.MaxQuantity,
 		Lifetimes: grain.Lifetimes{Empty: c.ExpireEmpty, Guest: c.ExpireGuest, User: c.ExpireUser}}
 	svc.grains = cluster.NewSingle(logger)
@@ -135,7 +147,9 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 	svc.api = api.New(api.Options{
 		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, History: grain.NewHistory(svc.store, limits), List: svc.list,
-		Oplog: svc.operationLog, CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
+		Subscriptions: svc.subs,
+		Streams:       &api.Streams{Log: svc.store, Hub: svc.hub, MaxCarts: c.MaxStreams, Metrics: api.NewStreamMetrics(reg)},
+		Oplog:         svc.operationLog, CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, Tracer: tracer, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,
 		MaxBodyBytes: int64(c.MaxBody), MaxMutations: c.MaxItems, MaxDepth: c.MaxDepth, MaxRequests: c.MaxRequests,
@@ -150,6 +164,9 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 
 // onStep, if not nil, hears of each step between two grains. Tests set it, to kill the process there.
 var onStep func(courier.Step, actor.Errand)
+
+// firstRetry, if not 0, is about when a webhook is called for the second time. Tests set it, that have no seconds to wait.
+var firstRetry time.Duration
 
 // countSteps returns what counts the steps of errands.
 func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
@@ -237,6 +254,12 @@ func (s *service) close(ctx context.Context) error {
 	var errs []error
 	if s.sweeper != nil {
 		s.sweeper.Close() // first: what it asks for goes through all the others
+	}
+	if s.hub != nil {
+		s.hub.Close()
+	}
+	if s.subs != nil {
+		errs = append(errs, s.subs.Close())
 	}
 	if s.courier != nil {
 		s.courier.Close() // what it leaves undone is in the log, and resumed by the carts' next activations

@@ -139,14 +139,11 @@ func (s *server) deleteCart(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// listEvents answers a page of a cart's events.
+// listEvents answers a page of a cart's events, or a stream of them.
 func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	id, err := cartID(r)
 	if err != nil {
 		return err
-	}
-	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		return fault("not_found", "this server has pages of events, and no stream of them")
 	}
 	q, err := eventsQuery(r)
 	if err != nil {
@@ -155,12 +152,21 @@ func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	if q.Branch, err = presentBranch(r); err != nil {
 		return err
 	}
-	if _, err := s.query(r, id, &actor.Query{Minimal: true}); err != nil {
+	var head uint64
+	streamed := s.wantsStream(r)
+	if streamed {
+		head = s.Streams.Log.Head()
+	}
+	reply, err := s.query(r, id, &actor.Query{Minimal: true})
+	if err != nil {
 		return err
 	}
 	stream, err := eventlog.ParseStreamID(eventlog.KindCart, string(id))
 	if err != nil {
 		return errors.Join(cartNotFound(), err)
+	}
+	if streamed {
+		return s.streamCart(w, r, stream, &q, reply.Version, head)
 	}
 	page, err := s.Events.ReadPage(r.Context(), stream, q)
 	if err != nil {

@@ -68,7 +68,7 @@ func appendPage(b []byte, page eventlog.Page) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendEvent(b, &page.Events[i])
+		b = AppendEvent(b, &page.Events[i])
 	}
 	b = append(b, `],"next":`...)
 	b = strconv.AppendUint(b, page.Next, 10)
@@ -77,8 +77,8 @@ func appendPage(b []byte, page eventlog.Page) []byte {
 	return append(b, '}')
 }
 
-// appendEvent writes an event. Ids and names are made of characters that need no escapes.
-func appendEvent(b []byte, ev *eventlog.Event) []byte {
+// AppendEvent appends an event as clients see it. Ids and names are made of characters that need no escapes.
+func AppendEvent(b []byte, ev *eventlog.Event) []byte {
 	b = append(b, '{')
 	if ev.Position > 0 {
 		b = append(b, `"position":`...)

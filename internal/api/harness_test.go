@@ -25,6 +25,7 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/grain"
+	"cartd/internal/live"
 	"cartd/internal/oplog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
@@ -83,6 +84,8 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	if opts.Oplog, err = oplog.Open(t.Context(), oplog.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	hub := live.New(s.store, live.Options{Metrics: live.NewMetrics(s.reg)})
+	opts.Streams = &api.Streams{Log: s.store, Hub: hub, Metrics: api.NewStreamMetrics(s.reg)}
 	if change != nil {
 		change(&opts)
 	}
@@ -90,6 +93,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 	server := httptest.NewServer(conforming(t, s.handler))
 	s.url = server.URL
 	t.Cleanup(func() {
+		hub.Close() // else its streams keep the server
 		server.Close()
 		s.courier.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -322,5 +326,32 @@ func (s *shop) tellVoucher(code string, m actor.Mutation) {
 	answer, err := s.grains.Ask(ctx, "voucher", grain.VoucherStream(code), &actor.Command{Steps: []actor.Step{{Mutation: m}}})
 	if reply, ok := answer.(*actor.Reply); err != nil || !ok || reply.Refusal != nil {
 		s.t.Fatalf("%T: %v, %v", m, answer, err)
+	}
+}
+
+// gauge returns the sum of a gauge's series.
+func (s *shop) gauge(name string) (sum float64) {
+	s.t.Helper()
+	families, err := s.reg.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// eventually asks until ok says yes.
+func (s *shop) eventually(what string, ok func() bool) {
+	s.t.Helper()
+	for start := time.Now(); !ok(); runtime.Gosched() {
+		if time.Since(start) > time.Minute {
+			s.t.Fatalf("never happened: %s", what)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -17,6 +18,7 @@ type exchange struct {
 	session session // of a request of the session API
 
 	connection context.Context // for its values alone
+	client     context.Context // ends when the client goes
 	due        *deadline
 	id         string   // request id, in logs and in the answer's X-Request-Id
 	route      string   // template of the route, for metrics
@@ -31,6 +33,15 @@ type exchange struct {
 	left     bool          // it has given that back
 	buffered int64         // bytes of its body that server.buffered counts
 	worked   time.Duration // how long it had it
+
+	begun    time.Time // of an answer that goes on and on; zero of others
+	inFlight prometheus.Gauge
+}
+
+// streaming says that the answer begins now and goes on for as long as its client wants: it is no request in flight any more.
+func (x *exchange) streaming() {
+	x.begun = time.Now()
+	x.inFlight.Dec()
 }
 
 type exchangeKey struct{}
@@ -44,8 +55,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		start := time.Now()
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
-			connection: context.WithoutCancel(r.Context()), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w},
+			connection: context.WithoutCancel(r.Context()), client: r.Context(), due: s.deadlines.next(start),
+			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w}, inFlight: s.Metrics.inFlight,
 		}
 		x.answer.of = x
 		if !plainToken(x.id, 64) {
@@ -73,8 +84,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 			if span != nil {
 				endSpan(span, x, r.Method, x.answer.code())
 			}
-			s.Metrics.inFlight.Dec()
 			took, status := time.Since(start), x.answer.code()
+			if x.begun.IsZero() {
+				s.Metrics.inFlight.Dec()
+			} else {
+				took = x.begun.Sub(start) // how long a stream lasts is its client's affair
+			}
 			s.Metrics.observe(x.route, r.Method, status, took)
 			if s.Oplog != nil && x.operation != "" {
 				s.record(r, x, start, took)

@@ -101,21 +101,12 @@ func (s *server) listOperations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerJSON(w, page)
+	return answerJSON(w, http.StatusOK, page)
 }
 
 // readOperationStats answers the counts of operations.
 func (s *server) readOperationStats(w http.ResponseWriter, _ *http.Request) error {
-	return answerJSON(w, s.Oplog.Stats())
-}
-
-func answerJSON(w http.ResponseWriter, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, b)
-	return nil
+	return answerJSON(w, http.StatusOK, s.Oplog.Stats())
 }
 
 // operationsQuery reads the query of a request for operations.

@@ -12,6 +12,7 @@ import (
 	"cartd/internal/cluster"
 	"cartd/internal/grain"
 	"cartd/internal/readmodel"
+	"cartd/internal/subscription"
 	"cartd/pkg/actor"
 )
 
@@ -29,6 +30,9 @@ type problem struct {
 
 	Cart      json.RawMessage `json:"cart,omitempty"`      // the present cart, with version_conflict and expected_total_changed
 	Mutations []outcome       `json:"mutations,omitempty"` // what became of each, when none was applied
+
+	Earliest    uint64 `json:"earliest,omitempty"`    // the first position that is kept, with position_compacted
+	Incarnation string `json:"incarnation,omitempty"` // the log that it belongs to
 
 	etag       string // of the cart, where there is one
 	challenge  string // WWW-Authenticate, if not the usual one
@@ -87,7 +91,7 @@ func statusOf(code string) int {
 	case "method_not_allowed":
 		return http.StatusMethodNotAllowed
 	case "cart_exists", "cart_frozen", "cart_ordered", "cart_merged", "cart_empty", "not_in_checkout", "user_bound",
-		"branch_exists", "expected_total_changed":
+		"branch_exists", "expected_total_changed", "subscription_exists":
 		return http.StatusConflict
 	case "cart_deleted", "cart_expired", "position_compacted":
 		return http.StatusGone
@@ -132,6 +136,16 @@ func problemOf(err error) *problem {
 		p = fault("unavailable", "the list of carts is being built; try again")
 	case errors.Is(err, readmodel.ErrCursor):
 		p = fault("invalid_request", "cursor was not made here")
+	case errors.Is(err, subscription.ErrNotFound):
+		p = fault("not_found", "there is no such subscription")
+	case errors.Is(err, subscription.ErrExists):
+		p = fault("subscription_exists", "there is a subscription of this name with other properties")
+	case errors.Is(err, subscription.ErrTooMany):
+		p = invalid("name", "there are %d subscriptions already", subscription.MaxSubscriptions)
+	case errors.Is(err, subscription.ErrHasWebhook):
+		p = invalid("position", "the subscription has a webhook, whose deliveries move it")
+	case errors.Is(err, subscription.ErrUnavailable):
+		p = fault("unavailable", "subscriptions cannot be stored at present; nothing was changed")
 	case errors.Is(err, catalog.ErrUnavailable):
 		p = fault("catalog_unavailable", "the catalogue does not answer")
 	default:
@@ -155,6 +169,13 @@ func problemOfRefusal(r *actor.Refusal) *problem {
 	if p.Status == http.StatusUnprocessableEntity && r.Field != "" {
 		p.Errors = []fieldError{{Field: r.Field, Message: r.Message}}
 	}
+	return p
+}
+
+// compacted returns the problem of a cursor that there is no going on from.
+func compacted(earliest uint64, format string, args ...any) *problem {
+	p := fault("position_compacted", format, args...)
+	p.Earliest = earliest
 	return p
 }
 

@@ -56,6 +56,7 @@ func (s *server) routes() []route {
 		routes = append(routes,
 			route{"/v1/carts/{id}/order", methods{"POST": s.backend(s.createOrder)}},
 			route{"/v1/carts/{id}/mutations", methods{"POST": s.backend(s.applyMutations)}})
+		routes = append(routes, s.feedRoutes()...)
 	}
 	return routes
 }

@@ -17,6 +17,7 @@ import (
 	"cartd/internal/grain"
 	"cartd/internal/oplog"
 	"cartd/internal/readmodel"
+	"cartd/internal/subscription"
 	"cartd/pkg/actor"
 )
 
@@ -62,10 +63,13 @@ type Options struct {
 	Events     Events
 	History    History
 	List       CartList // nil: there is no list of carts
-	Registry   *actor.MutationRegistry[grain.Cart]
-	Courier    *courier.Courier // carries the errands of Carts
-	Metrics    *Metrics
-	Logger     *slog.Logger
+	// Subscriptions are those of the backend to the feed of all events, which Streams has. nil: there are none.
+	Subscriptions *subscription.Manager
+	Streams       *Streams // nil: there are only pages of a cart's events
+	Registry      *actor.MutationRegistry[grain.Cart]
+	Courier       *courier.Courier // carries the errands of Carts
+	Metrics       *Metrics
+	Logger        *slog.Logger
 	// Oplog is told of each request to a route, and shown to the backend. nil: there is no log of operations.
 	Oplog *oplog.Log
 	// Tracer makes spans of requests. nil: nobody looks at them.
@@ -113,6 +117,8 @@ type server struct {
 	working      atomic.Int64 // requests that are worked on
 	crossOrigin  *http.CrossOriginProtection
 	successorKey [32]byte
+
+	cartStreams, feedStreams chan struct{} // each open stream has put something in
 }
 
 // New returns the handler of the public port.
@@ -135,8 +141,12 @@ func New(opts Options) http.Handler {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	s := &server{Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout),
-		clients: newClients(opts.RateLimit, opts.TrustedProxies), crossOrigin: trusting(opts.CORSOrigins)}
+	opts.Streams = opts.Streams.defaults()
+	s := &server{
+		Options: opts, tokens: hashTokens(opts.BackendTokens), deadlines: newDeadlines(opts.Timeout),
+		clients: newClients(opts.RateLimit, opts.TrustedProxies), crossOrigin: trusting(opts.CORSOrigins),
+		cartStreams: make(chan struct{}, opts.Streams.MaxCarts), feedStreams: make(chan struct{}, opts.Streams.MaxFeeds),
+	}
 	_, _ = rand.Read(s.successorKey[:]) // never fails
 	return s.observe(s.cors(s.router()))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"cartd/internal/oplog"
+	"cartd/internal/subscription"
 )
 
 // sessionRoutes are those whose cart is the browser's. A fixed path comes before one with a variable in its place.
@@ -27,7 +28,10 @@ func (s *server) sessionRoutes() []route {
 
 // Routes returns what the public port of a server with a backend answers to, like "GET /v1/carts/{id}".
 func Routes() (all []string) {
-	s := &server{Options: Options{Oplog: new(oplog.Log)}, tokens: hashTokens([]string{"any"})}
+	s := &server{
+		Options: Options{Oplog: new(oplog.Log), Streams: &Streams{Log: struct{ EventLog }{}}, Subscriptions: new(subscription.Manager)},
+		tokens:  hashTokens([]string{"any"}),
+	}
 	for _, rt := range s.routes() {
 		for _, method := range slices.Sorted(maps.Keys(rt.methods)) {
 			all = append(all, method+" "+rt.path)

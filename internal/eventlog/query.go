@@ -44,7 +44,7 @@ func ReadPage(ctx context.Context, s Store, id StreamID, q Query) (Page, error) 
 			continue
 		}
 		page.Next = ev.Version
-		if q.selects(&ev) {
+		if q.Selects(&ev) {
 			ev.Payload = slices.Clone(ev.Payload)
 			page.Events = append(page.Events, ev)
 		}
@@ -52,7 +52,9 @@ func ReadPage(ctx context.Context, s Store, id StreamID, q Query) (Page, error) 
 	return page, nil
 }
 
-func (q *Query) selects(ev *Event) bool {
+// Selects reports whether q's types and times let ev through; branch and versions are not looked at. Damaged events are
+// never let through.
+func (q *Query) Selects(ev *Event) bool {
 	switch {
 	case ev.Damaged:
 		return false

@@ -96,3 +96,43 @@ func BenchmarkReadAll(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkReadAllCold reads one event near the end of a segment of 16 MiB, first thing in a new process: where its frame
+// begins is not known yet.
+func BenchmarkReadAllCold(b *testing.B) {
+	const events = 55_000
+	dir := b.TempDir()
+	opts := Options{Durability: SyncNever, SegmentBytes: 16 << 20, FeedRetention: time.Hour}
+	l, err := Open(dir, opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	act := logtest.Activate(b, l, logtest.Stream(b, "c"))
+	for i := range events / 10 {
+		logtest.MustAppend(b, act, uint64(10*i), logtest.Events(10)...)
+	}
+	act.Release()
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	const after = events - 1000 // nearly all of the segment is in front of it
+	var first time.Duration
+	for b.Loop() {
+		l, err := Open(dir, opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		for ev, err := range l.ReadAll(b.Context(), after) {
+			if err != nil || ev.Position != after+1 {
+				b.Fatal(ev.Position, err)
+			}
+			break
+		}
+		first += time.Since(start)
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(first.Microseconds())/float64(b.N), "µs/first")
+}

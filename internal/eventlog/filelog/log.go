@@ -27,6 +27,10 @@ const (
 	logSuffix     = ".events.log"
 )
 
+// SubscriptionsName is a file beside the log that is none of its own: package subscription's. It belongs to one incarnation
+// of the log, so that no backup has it.
+const SubscriptionsName = "subscriptions.db"
+
 // Log is an event store in files. Make it with [Open]. Safe for concurrent use.
 type Log struct {
 	opts    Options

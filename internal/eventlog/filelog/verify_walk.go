@@ -27,7 +27,7 @@ func (c *checker) walk() error {
 		}
 		switch {
 		case name == lockName, name == quarantineDir && isDir:
-		case name == listName && !isDir, name == oplogDir && isDir:
+		case (name == listName || name == SubscriptionsName) && !isDir, name == oplogDir && isDir:
 		case name == journalDir && isDir:
 			found = true
 		case name == archiveDir && isDir:
