@@ -132,6 +132,22 @@ func TestForgottenCheckoutIsEndedAndItsCartThenExpires(t *testing.T) {
 	}
 }
 
+// A list that is late still has a cart as open that was frozen for longer than it may rest: the end of the freeze is a
+// change, from which on it may rest.
+func TestCartDoesNotExpireWithTheEndOfItsCheckout(t *testing.T) {
+	s := newShop(t)
+	s.open()
+	s.must("c", add("A"), &messages.InitializeCheckout{OrderId: "o-1", TtlMillis: (40 * day).Milliseconds()})
+	s.later(40 * day)
+	if code := s.ask("c", &messages.CartExpired{}); code != "cart_not_expired" {
+		t.Errorf("asked to expire at the end of its checkout: %q, want cart_not_expired", code)
+	}
+	s.sweep()
+	if c, code := s.read("c"); c.Status != "open" || c.ExpiresAt != "2027-01-30T02:26:22Z" {
+		t.Errorf("got %+v, %s; want an open cart that may rest from now on", c, code)
+	}
+}
+
 // A merge whose courier died is brought to its end without anybody asking for either cart.
 func TestErrandsThatWereCutOffAreResumed(t *testing.T) {
 	s := newShop(t)
