@@ -304,6 +304,29 @@ func TestArchivedCartIsNotMadeAgainFromTheJournal(t *testing.T) {
 	wantExported(t, all, exportAll(t, dir))
 }
 
+// A start that finds no checkpoint goes through the whole journal, which begins behind what was restored.
+func TestArchivedCartIsNotMadeAgainByAStartWithoutACheckpoint(t *testing.T) {
+	from := t.TempDir()
+	before := written(t, from)["c1"]
+	backup, _ := mustReceive(t, streamOf(t, from))
+	dir, _ := mustRestore(t, backup)
+	l := mustOpen(t, dir, Options{FeedRetention: time.Hour})
+	id, ev := logtest.Stream(t, "c1"), logtest.Event(1)
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, before[len(before)-1].Version, ev)
+	act.Release()
+	want := logtest.ReadAll(t, l, id)
+	mustArchive(t, l, ev.Type, []string{"c1"}, "c1")
+	mustClose(t, l)
+	mustRemove(t, filepath.Join(dir, journalDir, "checkpoint"))
+	l = mustOpen(t, dir, Options{FeedRetention: time.Hour})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	mustClose(t, l)
+	wantClean(t, dir)
+}
+
 // A format that is read for ever.
 func TestGoldenArchiveOfFormat1(t *testing.T) {
 	id := logtest.Stream(t, "golden")
