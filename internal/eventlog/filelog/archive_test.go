@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -247,6 +248,28 @@ func TestNothingIsArchivedWhileABackupReads(t *testing.T) {
 	mustArchive(t, l, all["c1"][len(all["c1"])-1].Type, []string{"c1"})
 	l.sealing.Unlock()
 	mustArchive(t, l, all["c1"][len(all["c1"])-1].Type, []string{"c1"}, "c1")
+}
+
+// One file that the disk does not give back must not keep all others from being archived, now and with every later sweep.
+func TestLogThatCannotBeReadDoesNotKeepOthersFromBeingArchived(t *testing.T) {
+	dir := t.TempDir()
+	all := written(t, dir)
+	l := mustOpen(t, dir, Options{FS: errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+		if strings.HasPrefix(c.Op, "Open") && c.Name == cartFile(t, "c1") {
+			return &os.PathError{Op: c.Op, Path: c.Name, Err: syscall.EIO}
+		}
+		return nil
+	})})
+	id, ev := logtest.Stream(t, "new"), logtest.Event(1)
+	ev.Type = all["c1"][len(all["c1"])-1].Type
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, 0, ev)
+	act.Release()
+	done, err := l.Archive(t.Context(), []eventlog.StreamID{logtest.Stream(t, "c1"), id}, ev.Type)
+	if !errors.Is(err, syscall.EIO) || !slices.Equal(done, []eventlog.StreamID{id}) {
+		t.Errorf("archived %v, %v; want %v, and the failure of the other one", done, err, id)
+	}
+	mustClose(t, l)
 }
 
 func TestDamagedLogIsNotArchived(t *testing.T) {
