@@ -73,6 +73,21 @@ func TestCompactedCartIsTheSame(t *testing.T) {
 	if after := s.do(t, http.StatusOK, "GET", "/v1/carts/long", "").body; !bytes.Equal(after, before) {
 		t.Errorf("cart is\n%s\nwant\n%s", after, before)
 	}
+	var first, then struct {
+		Version    int
+		TotalPrice struct{ IncVat int }
+	}
+	for version, to := range map[string]any{"3": &first, "103": &then} { // before both snapshots, and sealed
+		if err := json.Unmarshal(s.do(t, http.StatusOK, "GET", "/v1/carts/long?version="+version, "").body, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first.Version != 3 || then.Version != 103 || then.TotalPrice.IncVat != first.TotalPrice.IncVat+100*1999 {
+		t.Errorf("there was %+v, and 100 adds of 1999 later %+v", first, then)
+	}
+	if v := s.metrics(t)["cartd_event_log_snapshots_unused_total"]; v != 0 {
+		t.Errorf("%v snapshots were of no use, want 0: they were passed over", v)
+	}
 	if replayed := s.metrics(t)["cart_event_log_files_existing"]; replayed != 1 {
 		t.Errorf("%v carts are there, want 1", replayed)
 	}

@@ -134,7 +134,7 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 
 	svc.api = api.New(api.Options{
-		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, List: svc.list,
+		Carts: svc.grains, Catalog: svc.products, Deliveries: svc.deliveries, Vouchers: svc.vouchers, Events: pages{svc.store}, History: grain.NewHistory(svc.store, limits), List: svc.list,
 		Oplog: svc.operationLog, CORSOrigins: corsOrigins, SecureCookies: c.SecureCookies,
 		Registry: grain.Registry(limits), Courier: svc.courier, TaxRounding: rounding(c.TaxRounding), TaxLevel: rounding(c.TaxLevel), CheckoutTTL: c.CheckoutTTL,
 		Metrics: api.NewMetrics(reg), Logger: logger, Tracer: tracer, Users: users, BackendTokens: backendTokens(c.BackendToken), Currency: c.Currency,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"cartd/internal/cluster"
@@ -68,28 +67,47 @@ func (s *server) readCart(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reply, err := s.query(r, id, &actor.Query{})
+	m, past, err := momentOf(r)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("ETag", etag(reply.Version))
-	if has, err := ifNoneMatch(r, reply.Version); err != nil {
+	reply, err := s.query(r, id, &actor.Query{Minimal: past})
+	if err != nil {
+		return err
+	}
+	version, view := reply.Version, reply.View
+	if past {
+		if m.Version > version {
+			return neverWas()
+		}
+		then, err := s.then(r, id, m)
+		if err != nil {
+			return err
+		}
+		if version = then.Version(m.Branch); version == 0 || m.Version > 0 && version != m.Version {
+			return neverWas()
+		}
+		view = then.View(m.Branch)
+	}
+	tag := etag(m.Branch, version)
+	w.Header().Set("ETag", tag)
+	if has, err := ifNoneMatch(r, tag); err != nil {
 		return err
 	} else if has {
 		w.Header().Set("Cache-Control", "private, no-cache")
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	writeJSON(w, http.StatusOK, reply.View)
+	writeJSON(w, http.StatusOK, view)
 	return nil
 }
 
-// query asks the grain and returns the problem if there is no cart to be seen.
-func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor.Reply, error) {
-	if err := presentMain(r); err != nil {
+// query asks the grain for the branch that the request is about, and returns the problem if there is none to be seen.
+func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (reply *actor.Reply, err error) {
+	if q.Branch, err = branchOf(r); err != nil {
 		return nil, err
 	}
-	reply, err := s.ask(r, id, q)
+	reply, err = s.ask(r, id, q)
 	switch {
 	case errors.Is(err, cluster.ErrOutcomeUnknown): // nothing was to be changed
 		return nil, fmt.Errorf("%w: %w", errTooLate, err)
@@ -101,27 +119,6 @@ func (s *server) query(r *http.Request, id grain.CartID, q *actor.Query) (*actor
 		return nil, cartNotFound()
 	}
 	return reply, nil
-}
-
-// presentMain refuses a request that asks for another branch, or for the cart as it was: to answer it with the present
-// main would be wrong in silence.
-func presentMain(r *http.Request) error {
-	if r.URL.RawQuery == "" {
-		return nil
-	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return fault("invalid_request", "the query cannot be read")
-	}
-	for _, branch := range q["branch"] {
-		if branch != "main" {
-			return fault("branch_not_found", "the cart has no branch of this name")
-		}
-	}
-	if q.Has("version") || q.Has("at") {
-		return fault("not_found", "this server shows carts as they are now only")
-	}
-	return nil
 }
 
 func (s *server) deleteCart(w http.ResponseWriter, r *http.Request) error {
@@ -153,6 +150,9 @@ func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	q, err := eventsQuery(r)
 	if err != nil {
+		return err
+	}
+	if q.Branch, err = presentBranch(r); err != nil {
 		return err
 	}
 	if _, err := s.query(r, id, &actor.Query{Minimal: true}); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -74,6 +75,7 @@ type change struct {
 	id   grain.CartID
 	body body
 	cmd  actor.Command
+	tag  *versionTag // what If-Match wants, nil for nothing
 	// refused are the items that were turned down before the grain is asked, by their place in the request.
 	refused map[int]refusedItem
 	// list names the nth mutation in the request, as a format, "" if it has only one; lead is the number of steps before.
@@ -125,17 +127,19 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := presentMain(r); err != nil {
+	branch, err := presentBranch(r)
+	if err != nil {
 		return nil, err
 	}
-	c := &change{id: id, cmd: actor.Command{MustExist: true, Minimal: wantsMinimal(r)}}
+	c := &change{id: id, cmd: actor.Command{Branch: branch, MustExist: true, Minimal: wantsMinimal(r)}}
 	s.create(r, c)
 	if c.cmd.Key, err = idempotencyKey(r); err != nil {
 		return nil, err
 	}
-	if c.cmd.IfVersion, err = ifMatch(r); err != nil {
+	if c.tag, err = ifMatch(r); err != nil {
 		return nil, err
 	}
+	c.expect(branch)
 	if x := exchangeOf(r); x.session.cart != "" {
 		c.body = x.session.body
 	} else if c.body, err = readBody(r); err != nil {
@@ -147,7 +151,7 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 		}
 	}
 	if c.cmd.Key != "" {
-		c.cmd.Request = hashRequest(r, c.body)
+		c.cmd.Request = hashRequest(r, branch, c.body)
 	}
 	return c, nil
 }
@@ -211,8 +215,11 @@ func (c *change) problemOf(reply *actor.Reply) *problem {
 	p.Errors = c.fieldErrors(p.Mutations)
 	p.Cart = reply.View
 	if reply.Refusal.Code == actor.CodeVersionConflict {
-		p.etag = etag(reply.Version)
+		p.etag = etag(c.cmd.IfBranch, reply.Version)
 		p.Detail = "If-Match does not name the present version of the cart, which is " + p.etag
+		if want := c.cmd.IfVersion; want != nil && *want != noVersion {
+			p.Detail = fmt.Sprintf("branch %s: expected %d, got %d", cmp.Or(c.cmd.IfBranch, mainBranch), *want, reply.Version)
+		}
 	}
 	return p
 }
@@ -228,7 +235,7 @@ func (s *server) finish(w http.ResponseWriter, r *http.Request, c *change) error
 
 func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) error {
 	h := w.Header()
-	h["Etag"] = []string{etag(reply.Version)}
+	h["Etag"] = []string{etag(c.cmd.Branch, reply.Version)}
 	if reply.Replayed {
 		h.Set("Idempotent-Replayed", "true")
 	}
@@ -321,7 +328,7 @@ func (i refusedItem) outcome() outcome {
 // to say: nil if c is the repeat of a change that was answered, which needs nothing of a catalogue that is down or has
 // dropped the product since; or that the cart does not exist, or takes no changes.
 func (s *server) unlessApplied(r *http.Request, c *change, err error) error {
-	reply, askErr := s.ask(r, c.id, &actor.Query{Key: c.cmd.Key})
+	reply, askErr := s.ask(r, c.id, &actor.Query{Branch: c.cmd.Branch, Key: c.cmd.Key})
 	switch {
 	case askErr != nil:
 		return err

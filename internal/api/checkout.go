@@ -76,7 +76,7 @@ func (s *server) finishCheckout(w http.ResponseWriter, r *http.Request, c *chang
 	ctx, cancel := context.WithTimeout(r.Context(), settleWait)
 	defer cancel()
 	if results, err := watch.Wait(ctx); err == nil && len(results) > 0 {
-		if now, err := s.ask(r, c.id, &actor.Query{Minimal: c.cmd.Minimal}); err == nil && now.Refusal == nil {
+		if now, err := s.ask(r, c.id, &actor.Query{Branch: c.cmd.Branch, Minimal: c.cmd.Minimal}); err == nil && now.Refusal == nil {
 			now.Outcomes, now.Replayed = reply.Outcomes, reply.Replayed
 			reply = now
 		}
@@ -104,7 +104,7 @@ func (s *server) withCart(r *http.Request, c *change, err error) error {
 		return err
 	}
 	if now, err := s.ask(r, c.id, &actor.Query{}); err == nil && now.Refusal == nil {
-		p.Cart, p.etag = now.View, etag(now.Version)
+		p.Cart, p.etag = now.View, etag(c.cmd.Branch, now.Version)
 	}
 	return p
 }

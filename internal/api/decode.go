@@ -172,14 +172,18 @@ func jsonKind(t reflect.Type) string {
 	return "an object"
 }
 
-// hashRequest tells requests apart that come with the same Idempotency-Key: method, path and body, as api.md has it.
-// It is the first 8 bytes of their SHA-256.
-func hashRequest(r *http.Request, b body) uint64 {
+// hashRequest tells requests apart that come with the same Idempotency-Key: method, path and body, as api.md has it, and
+// the branch, "" for main: what was applied to another branch must not pass for this request. It is the first 8 bytes of
+// their SHA-256.
+func hashRequest(r *http.Request, branch string, b body) uint64 {
 	h := sha256.New()
 	io.WriteString(h, r.Method)            //nolint:errcheck // a hash never fails
 	io.WriteString(h, "\n")                //nolint:errcheck
 	io.WriteString(h, r.URL.EscapedPath()) //nolint:errcheck
-	io.WriteString(h, "\n")                //nolint:errcheck
+	if branch != "" {
+		io.WriteString(h, "?branch="+branch) //nolint:errcheck
+	}
+	io.WriteString(h, "\n") //nolint:errcheck
 	h.Write(b)
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }

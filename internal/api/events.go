@@ -27,7 +27,7 @@ func eventsQuery(r *http.Request) (eventlog.Query, error) {
 		}
 	}
 	if values.Has("after") {
-		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 64); err != nil {
+		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 63); err != nil {
 			return q, fault("invalid_request", "after is not a version")
 		}
 	}

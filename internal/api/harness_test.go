@@ -77,7 +77,7 @@ func openShop(t testing.TB, change func(*api.Options)) *shop {
 		}))
 	})
 	opts := api.Options{
-		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, Registry: registry, Courier: s.courier,
+		Carts: s.grains, Catalog: s.catalog, Deliveries: deliveries, Vouchers: vouchers, Events: pages{s.store}, History: grain.NewHistory(s.store, grain.Limits{}), Registry: registry, Courier: s.courier,
 		Metrics: api.NewMetrics(s.reg), Logger: logger, BackendTokens: []string{"another", token},
 	}
 	if opts.Oplog, err = oplog.Open(t.Context(), oplog.Options{}); err != nil {

@@ -85,6 +85,10 @@ func fullCart(t testing.TB, h http.Handler) string {
 	if err != nil || w.Code != 200 {
 		t.Fatal(err, w)
 	}
+	w, err = hostile(h, asked{"POST", "/v1/carts/{cart}/branches", "", []byte(`{"name":"what-if"}`)}, id)
+	if err != nil || w.Code != 201 {
+		t.Fatal(err, w)
+	}
 	return id
 }
 
@@ -98,7 +102,7 @@ func goodRequests(t testing.TB, served func(path string) bool) (all []asked) {
 	if err := json.Unmarshal(openapi.JSON(), &contract); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("/cart/{id}", "/cart/1", "/voucher/{id}", "/voucher/1", "/delivery/{id}", "/delivery/1", "/item/{id}", "/item/1", "{id}", "{cart}", "{item}", "1", "{d}", "1", "{v}", "1", "{file}", "start.js")
+	fill := strings.NewReplacer("/cart/{id}", "/cart/1", "/voucher/{id}", "/voucher/1", "/delivery/{id}", "/delivery/1", "/item/{id}", "/item/1", "{id}", "{cart}", "{item}", "1", "{d}", "1", "{v}", "1", "{b}", "what-if", "{file}", "start.js")
 	for path, item := range contract.Paths {
 		if !served(path) {
 			continue

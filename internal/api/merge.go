@@ -24,6 +24,9 @@ func (s *server) merge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.cmd.Branch != "" {
+		return invalid("branch", "carts are merged into main alone")
+	}
 	// Asked last, or of a repeat alone, it finds the lines there, and remembers the key.
 	c.cmd.Steps = []actor.Step{{Mutation: &messages.MergeCart{From: req.From, Again: true}}}
 	c.fields = map[string]string{"into": "from", "items": "from", "ids": "from", "markings": "from", "vouchers": "from", "currency": "from"}

@@ -133,7 +133,7 @@ func operationsQuery(r *http.Request) (oplog.Query, error) {
 	q.Source, q.Cart = values.Get("source"), values.Get("cart")
 	if values.Has("after") {
 		q.Tail = false
-		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 64); err != nil {
+		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 63); err != nil {
 			return q, fault("invalid_request", "after is not a number of an operation")
 		}
 	}

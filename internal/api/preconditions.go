@@ -3,6 +3,7 @@ package api
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,15 +32,38 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// etag names a version of a cart.
-func etag(version uint64) string { return `"main-` + strconv.FormatUint(version, 10) + `"` }
+// versionTag is what the entity tag of a cart says.
+type versionTag struct {
+	branch  string // "" is main
+	version uint64
+}
+
+// etag names a version of a branch, "" for main.
+func etag(branch string, version uint64) string {
+	if branch == "" {
+		branch = mainBranch
+	}
+	return `"` + branch + `-` + strconv.FormatUint(version, 10) + `"`
+}
+
+// parseETag reads what etag writes; anything else names a version that there never is. A branch may have a - in its name,
+// and no version has.
+func parseETag(tag string) versionTag {
+	at := max(1, strings.LastIndexByte(tag, '-'))
+	branch, err := parseBranch(tag[1:at])
+	version, versionErr := strconv.ParseUint(strings.Trim(tag[at:], `-"`), 10, 64)
+	if err != nil || versionErr != nil || etag(branch, version) != tag {
+		return versionTag{version: noVersion}
+	}
+	return versionTag{branch, version}
+}
 
 // noVersion is a version that no cart is ever at.
 const noVersion = math.MaxUint64
 
-// ifMatch returns the version that the cart must be at; nil if the request does not say. A tag that is not ours
+// ifMatch returns the version that a branch must be at; nil if the request does not say. A tag that is not ours
 // matches no version, as RFC 9110, section 13.1.1, wants it: weak ones included.
-func ifMatch(r *http.Request) (*uint64, error) {
+func ifMatch(r *http.Request) (*versionTag, error) {
 	tags, err := entityTags(r, "If-Match")
 	if err != nil || tags == nil {
 		return nil, err
@@ -50,23 +74,31 @@ func ifMatch(r *http.Request) (*uint64, error) {
 	if tags[0] == "*" {
 		return nil, nil // that the cart exists is asked of every change
 	}
-	version := uint64(noVersion)
-	if n, ok := strings.CutPrefix(tags[0], `"main-`); ok {
-		if v, err := strconv.ParseUint(strings.TrimSuffix(n, `"`), 10, 64); err == nil && etag(v) == tags[0] {
-			version = v
-		}
-	}
-	return &version, nil
+	tag := parseETag(tags[0])
+	return &tag, nil
 }
 
-// ifNoneMatch reports whether the client has the version already (RFC 9110, section 13.1.2: a weak comparison).
-func ifNoneMatch(r *http.Request, version uint64) (bool, error) {
+// expect makes If-Match a condition of the command: it may name a version of one of the branches. What names another
+// one matches nothing.
+func (c *change) expect(branches ...string) {
+	if c.tag == nil {
+		return
+	}
+	tag := *c.tag
+	if !slices.Contains(branches, tag.branch) {
+		tag = versionTag{branches[0], noVersion}
+	}
+	c.cmd.IfBranch, c.cmd.IfVersion = tag.branch, &tag.version
+}
+
+// ifNoneMatch reports whether the client has what is tagged already (RFC 9110, section 13.1.2: a weak comparison).
+func ifNoneMatch(r *http.Request, present string) (bool, error) {
 	tags, err := entityTags(r, "If-None-Match")
 	if err != nil {
 		return false, err
 	}
 	for _, tag := range tags {
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag(version) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == present {
 			return true, nil
 		}
 	}

@@ -35,7 +35,9 @@ func TestStrangePathsAreRefusedInPlace(t *testing.T) {
 		"/":                                     "not_found",
 		"/v1/carts":                             "not_found", // not there yet
 		"/v2/carts":                             "not_found",
-		"/v1/carts/x/branches":                  "not_found", // not there yet
+		"/v1/carts/x/branches":                  "cart_not_found",
+		"/v1/carts/x/branches/main":             "cart_not_found",
+		"/v1/carts/x/branches/a%2Fb":            "branch_not_found",
 		cart + "%2F":                            "cart_not_found",
 		cart + "/items%2F":                      "not_found",
 		cart + "%2F/":                           "cart_not_found",

@@ -211,6 +211,6 @@ func (s *server) barVoucher(r *http.Request, c *change, code, reason string, tel
 		why = "is for one order of each customer"
 	}
 	p := fault("expected_total_changed", "voucher %q %s; without it the cart's total is another", code, why)
-	p.Cart, p.etag = reply.View, etag(reply.Version)
+	p.Cart, p.etag = reply.View, etag(c.cmd.Branch, reply.Version)
 	return p
 }

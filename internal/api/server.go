@@ -43,6 +43,11 @@ type Events interface {
 	ReadPage(ctx context.Context, id eventlog.StreamID, q eventlog.Query) (eventlog.Page, error)
 }
 
+// History reads carts as they once were.
+type History interface {
+	At(ctx context.Context, id eventlog.StreamID, m actor.Moment) (*grain.Past, error)
+}
+
 // CartList lists carts.
 type CartList interface {
 	List(ctx context.Context, q readmodel.Query) (readmodel.Page, error)
@@ -55,6 +60,7 @@ type Options struct {
 	Deliveries Deliveries
 	Vouchers   Vouchers
 	Events     Events
+	History    History
 	List       CartList // nil: there is no list of carts
 	Registry   *actor.MutationRegistry[grain.Cart]
 	Courier    *courier.Courier // carries the errands of Carts

@@ -20,7 +20,8 @@ type Store interface {
 	// storage when the loop began. It stops after the first error. A stream that does not exist yields nothing.
 	Read(ctx context.Context, id StreamID) iter.Seq2[Event, error]
 
-	// Recall is Read that may begin behind a snapshot: load is offered them as in Activation.Replay. It claims nothing.
+	// Recall is Read that may begin behind a snapshot: load is offered them as in Activation.Replay. It claims nothing. A
+	// snapshot that load passes over with ErrPassedOver is as sound as before.
 	Recall(ctx context.Context, id StreamID, load func(data []byte) error) iter.Seq2[Event, error]
 
 	// Writable returns nil if an append would be accepted now; otherwise ErrLowSpace, ErrFailed or ErrClosed.
@@ -101,6 +102,8 @@ var (
 	ErrArchived = errors.New("stream is archived")
 	// ErrTooLarge means that an event exceeds the store's limit.
 	ErrTooLarge = errors.New("event is too large")
+	// ErrPassedOver is what load returns for a snapshot that is not what it looks for, and nothing to be told of.
+	ErrPassedOver = errors.New("snapshot is passed over")
 	// ErrCorrupt means that stored data does not check out.
 	ErrCorrupt = errors.New("event log is corrupt")
 )

@@ -22,6 +22,8 @@ const (
 
 // Cart is the state of one cart. The zero value is the cart that does not exist.
 //
+// What is here is main; branches are beside it, and hold the same of theirs.
+//
 // What its slices and maps hold by value belongs to this Cart; what stands behind a pointer or in a slice of a
 // delivery is never changed, only replaced, and so may be shared with clones and with the mutations it came from.
 //
@@ -57,6 +59,8 @@ type Cart struct {
 	merging    *merging // this cart's lines are on their way into another one; never changed, only replaced
 	mergedInto string   // the cart that has them; set with StatusMerged
 	takenOver  []string // the carts whose lines this one has taken over; never changed, only appended to
+
+	branches []branch // those beside main, closed ones too, in the order in which they were forked
 }
 
 // Status returns where the cart stands; "" if it does not exist.
@@ -87,6 +91,9 @@ func (c *Cart) Clone() *Cart {
 	clone.items, clone.freight, clone.discount = c.items.clone(), c.freight.clone(), c.discount.clone()
 	clone.subscriptions = maps.Clone(c.subscriptions)
 	clone.takenOver = slices.Clip(c.takenOver)
+	if len(c.branches) > 0 {
+		clone.branches = c.lendBranches()
+	}
 	return &clone
 }
 

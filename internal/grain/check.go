@@ -26,6 +26,7 @@ const (
 	codeDeliveryNotFound = "delivery_not_found"
 	codeVoucherNotFound  = "voucher_not_found"
 	codeInvalid          = "validation_failed"
+	codeBranchExists     = "branch_exists"
 )
 
 // Bounds of what a mutation may carry, in bytes unless said otherwise.

@@ -50,6 +50,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 			return appendView(dst, c, info, limits.Lifetimes)
 		},
 		Hidden:    limits.Lifetimes.hidden,
+		Branch:    hiddenBranch,
 		Admit:     admit,
 		Clone:     (*Cart).Clone,
 		Snapshots: &actor.Codec[Cart]{Version: stateVersion, Encode: appendState, Decode: decodeState},

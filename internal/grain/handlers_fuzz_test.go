@@ -7,12 +7,15 @@ import (
 	"os"
 	"testing"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
 
-// fuzzHandler feeds payloads to the handler of one mutation, on carts in several states: it never panics, a refused
-// mutation changes nothing, and an accepted one leaves a consistent cart which a replay of the payload makes as well.
+// fuzzHandler feeds payloads to the handler of one mutation, on main and on branches of carts in several states: it never
+// panics, a refused mutation changes nothing, and an accepted one leaves a consistent cart which a replay of the payload
+// makes as well.
 func fuzzHandler(f *testing.F, name string) {
 	for _, m := range append(everyMutation(), seedMutations()...) {
 		registered, _ := Registry(Limits{}).Name(m)
@@ -23,23 +26,26 @@ func fuzzHandler(f *testing.F, name string) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for state := range byte(len(fuzzStates)) {
-			f.Add(state, payload)
+		for at := range byte(len(fuzzStates)) { // main
+			f.Add(at, payload)
+		}
+		for branch := 1; branch < len(fuzzBranches); branch++ { // of fullCart
+			f.Add(byte(branch*len(fuzzStates)+1), payload)
 		}
 	}
 	f.Add(byte(0), []byte(`{}`))
 	f.Add(byte(1), []byte(`null`))
 	registry := Registry(Limits{})
-	f.Fuzz(func(t *testing.T, state byte, payload []byte) {
+	f.Fuzz(func(t *testing.T, at byte, payload []byte) {
 		m, err := registry.Decode(name, payload)
 		if err != nil {
 			return
 		}
-		prepare := fuzzStates[int(state)%len(fuzzStates)]
-		b := newBench()
-		b.must(t, prepare()...)
+		prepare, branch := fuzzStates[int(at)%len(fuzzStates)], fuzzBranches[int(at)/len(fuzzStates)%len(fuzzBranches)]
+		b := newBranched()
+		b.prepare(t, prepare())
 		before := b.cart.Clone()
-		switch err := b.apply(m); {
+		switch err := b.on(branch, m); {
 		case err == nil:
 			stored, err := AppendPayload(nil, m)
 			if err != nil {
@@ -49,9 +55,11 @@ func fuzzHandler(f *testing.F, name string) {
 			if err != nil {
 				t.Fatalf("%s %s was stored as %s: %v", name, payload, stored, err)
 			}
-			replayed := newBench()
-			replayed.must(t, prepare()...)
-			replayed.must(t, again)
+			replayed := newBranched()
+			replayed.prepare(t, prepare())
+			if err := replayed.on(branch, again); err != nil {
+				t.Fatalf("replay of %s %s: %v", name, stored, err)
+			}
 			if diff := diffCarts(&b.cart, &replayed.cart); diff != "" {
 				t.Fatalf("%s %s (-live +replayed):\n%s", name, payload, diff)
 			}
@@ -63,12 +71,15 @@ func fuzzHandler(f *testing.F, name string) {
 				t.Fatalf("%s %s: got %v, and yet the cart changed (-before +after):\n%s", name, payload, err, diff)
 			}
 		}
-		if err := checkCart(&b.cart); err != nil {
+		if err := b.check(); err != nil {
 			t.Fatalf("after %s %s: %v", name, payload, err)
 		}
-		decodeView(t, []byte(b.view()))
+		decodeView(t, b.viewOf(branch))
 	})
 }
+
+// fuzzBranches are the branches of those carts: two that there are, a closed one, and one that there is not.
+var fuzzBranches = []string{"", "gift", "closed", "new"}
 
 // fuzzStates make the carts that a handler may meet.
 var fuzzStates = []func() []actor.Mutation{
@@ -123,12 +134,24 @@ func seedMutations() []actor.Mutation {
 		&messages.RemoveVoucher{Id: 2}, &messages.UpsertSubscriptionDetails{Id: new("s"), Data: `{"a":[]}`},
 		&messages.RefreshPrices{}, &messages.RefreshPrices{Lines: []*messages.RefreshPrices_Line{{Id: 1, Price: maxPrice}, {Id: 1}, {Id: 99}}},
 		&messages.InitializeCheckout{OrderId: "o-9", ExpectedTotal: new(int64(749)), TtlMillis: 1}, &messages.SetUserId{UserId: "u-2", Rebind: true},
+		wholeFork(), &messages.BranchForked{From: "gift", Version: 2, Lines: []*messages.CartState_Line{nil}}, &messages.BranchPromoted{Branch: "closed"},
 		wholeTakeover(), &messages.MergeCart{From: "C8", Again: true}, &messages.MergeCart{From: "C8", Currency: "EUR"}, &messages.MergeCart{From: "C8", UserId: "u-2"},
 		&messages.MergeStarted{Into: "C9", IfVersion: new(uint64(3))}, &messages.CartMerged{Into: "C9", Started: 11}, &messages.MergeAborted{Into: "C9", Started: 11, Code: "c"},
 		&messages.VoucherRefused{Code: "V1", Reason: ReasonUsedByUser}, &messages.VoucherSettled{Code: "L1", Reservation: "r-1"}, &messages.VoucherSettled{Code: "L2", Reservation: "r-1"},
 		&messages.VoucherLapsed{Code: "L1", Reservation: "r-1"}, &messages.AddVoucher{Code: "V1", Kind: kindFreeDelivery, UsedUp: true},
 		&messages.InitializeCheckout{OrderId: "o-9", LimitsHeld: true, Reservation: "r-2", Reserved: []string{"V1", "L1"}},
 	}
+}
+
+// wholeFork is what a branch of fullCart begins with.
+func wholeFork() *messages.BranchForked {
+	b := newBench()
+	for _, m := range fullCart() {
+		_ = b.apply(m)
+	}
+	m := b.cart.content()
+	m.From, m.Version = MainBranch, b.version
+	return m
 }
 
 // wholeTakeover is what fullCart has to give.
@@ -169,6 +192,9 @@ func FuzzVoucherRefused(f *testing.F)            { fuzzHandler(f, "VoucherRefuse
 func FuzzVoucherSettled(f *testing.F)            { fuzzHandler(f, "VoucherSettled") }
 func FuzzVoucherLapsed(f *testing.F)             { fuzzHandler(f, "VoucherLapsed") }
 func FuzzMergeAborted(f *testing.F)              { fuzzHandler(f, "MergeAborted") }
+func FuzzBranchForked(f *testing.F)              { fuzzHandler(f, "BranchForked") }
+func FuzzBranchPromoted(f *testing.F)            { fuzzHandler(f, "BranchPromoted") }
+func FuzzBranchDeleted(f *testing.F)             { fuzzHandler(f, "BranchDeleted") }
 
 // Every mutation that a cart takes has a target above, and is among those of everyMutation: a new one is not forgotten.
 func TestEveryMutationIsFuzzed(t *testing.T) {
@@ -182,10 +208,14 @@ func TestEveryMutationIsFuzzed(t *testing.T) {
 		name, _ := r.Name(m)
 		all[name] = true
 	}
-	types := messages.File_messages_proto.Messages()
+	var types []string
+	for _, file := range []protoreflect.FileDescriptor{messages.File_messages_proto, messages.File_branch_proto} {
+		for i := range file.Messages().Len() {
+			types = append(types, string(file.Messages().Get(i).Name()))
+		}
+	}
 	registered := 0
-	for i := range types.Len() {
-		name := string(types.Get(i).Name())
+	for _, name := range types {
 		if _, ok := r.Create(name); !ok {
 			continue // a request, or a part of a mutation
 		}
@@ -197,7 +227,7 @@ func TestEveryMutationIsFuzzed(t *testing.T) {
 			t.Errorf("%s has no fuzz target", name)
 		}
 	}
-	if registered < 28 {
+	if registered < 31 {
 		t.Errorf("%d mutations are registered, want all", registered)
 	}
 }

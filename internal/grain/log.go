@@ -39,19 +39,16 @@ func (c claim) Release() { c.act.Release() }
 func (c claim) Snapshot(version uint64, data []byte) { c.act.Snapshot(version, data) }
 
 func (c claim) Replay(ctx context.Context, load func([]byte) error) iter.Seq2[actor.Event, error] {
-	return mainOf(c.act.Replay(ctx, load))
+	return actorEvents(c.act.Replay(ctx, load))
 }
 
-// mainOf yields the events of main as pkg/actor has them.
-func mainOf(events iter.Seq2[eventlog.Event, error]) iter.Seq2[actor.Event, error] {
+// actorEvents yields events as pkg/actor has them.
+func actorEvents(events iter.Seq2[eventlog.Event, error]) iter.Seq2[actor.Event, error] {
 	return func(yield func(actor.Event, error) bool) {
 		for ev, err := range events {
 			if err != nil {
 				yield(actor.Event{}, translate(err))
 				return
-			}
-			if ev.Branch != "" {
-				continue // only main has grains so far
 			}
 			if !yield(actorEvent(&ev), nil) {
 				return
@@ -61,16 +58,30 @@ func mainOf(events iter.Seq2[eventlog.Event, error]) iter.Seq2[actor.Event, erro
 }
 
 func actorEvent(ev *eventlog.Event) actor.Event {
-	return actor.Event{Version: ev.Version, ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time,
+	return actor.Event{Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time,
 		Type: ev.Type, Payload: ev.Payload, Damaged: ev.Damaged}
 }
 
 func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {
-	commit := eventlog.Commit{Want: want, Events: make([]eventlog.Event, len(events))}
+	commit := eventlog.Commit{Branch: events[0].Branch, Want: want, Events: make([]eventlog.Event, len(events))}
 	for i, ev := range events {
 		commit.Events[i] = eventlog.Event{ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time, Type: ev.Type, Payload: ev.Payload}
 	}
 	c.act.Append(commit, func(_ eventlog.Receipt, err error) { decided(translate(err)) })
+}
+
+// recall reads a stream from the newest snapshot that load takes.
+func recall(ctx context.Context, store eventlog.Store, id eventlog.StreamID, load func([]byte) error) iter.Seq2[actor.Event, error] {
+	if load == nil {
+		return actorEvents(store.Read(ctx, id))
+	}
+	return actorEvents(store.Recall(ctx, id, func(data []byte) error {
+		err := load(data)
+		if errors.Is(err, actor.ErrTooNew) {
+			return fmt.Errorf("%w: %w", eventlog.ErrPassedOver, err)
+		}
+		return err
+	}))
 }
 
 // translate says a store's error in the words of pkg/actor.

@@ -9,12 +9,15 @@ import "cartd/pkg/actor"
 type Limits struct {
 	MaxLines    int   // lines in a cart; 5,000
 	MaxQuantity int64 // units on a line; 1,000,000
-	// MaxMergeBytes bounds a cart that is merged into another one, by the size of the event that holds its lines: stores
-	// bound the size of an event. 4 MiB.
+	// MaxMergeBytes bounds a cart that is merged into another one, or forked, by the size of the event that holds its lines:
+	// stores bound the size of an event. 4 MiB.
 	MaxMergeBytes int
 	// Lifetimes are how long a cart may rest before CartExpired is accepted.
 	Lifetimes Lifetimes
 }
+
+// maxMergeBytes is the default of Limits.MaxMergeBytes.
+const maxMergeBytes = 4 << 20
 
 // rules is Limits with the defaults in place; the handlers are its methods.
 type rules struct {
@@ -29,7 +32,7 @@ type rules struct {
 // AddRequest and SetCartRequest are not among them: they are requests, resolved into these mutations before they
 // reach a cart.
 func Registry(limits Limits) *actor.MutationRegistry[Cart] {
-	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, maxMerge: 4 << 20, lifetimes: limits.Lifetimes}
+	h := rules{maxLines: 5_000, maxQuantity: 1_000_000, maxMerge: maxMergeBytes, lifetimes: limits.Lifetimes}
 	if limits.MaxLines > 0 {
 		h.maxLines = limits.MaxLines
 	}
@@ -46,24 +49,24 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "CartExpired", h.expireCart)
 	register(r, "SetUserId", whenOpen(setUser))
 
-	register(r, "AddItem", whenOpen(h.addItem))
+	registerBranched(r, "AddItem", whenOpen(h.addItem))
 	r.Shortcut("AddItem", readAddItem)
-	register(r, "RemoveItem", whenOpen(removeItem))
-	register(r, "ChangeQuantity", whenOpen(h.changeQuantity))
-	register(r, "LineItemAttributes", whenOpen(setAttributes))
-	register(r, "LineItemMarking", whenOpen(setMarking))
-	register(r, "RemoveLineItemMarking", whenOpen(removeMarking))
-	register(r, "ClearCart", whenOpen(clearCart))
-	register(r, "UpsertSubscriptionDetails", whenOpen(upsertSubscription))
+	registerBranched(r, "RemoveItem", whenOpen(removeItem))
+	registerBranched(r, "ChangeQuantity", whenOpen(h.changeQuantity))
+	registerBranched(r, "LineItemAttributes", whenOpen(setAttributes))
+	registerBranched(r, "LineItemMarking", whenOpen(setMarking))
+	registerBranched(r, "RemoveLineItemMarking", whenOpen(removeMarking))
+	registerBranched(r, "ClearCart", whenOpen(clearCart))
+	registerBranched(r, "UpsertSubscriptionDetails", whenOpen(upsertSubscription))
 
-	register(r, "SetDelivery", whenOpen(setDelivery))
-	register(r, "RemoveDelivery", whenOpen(removeDelivery))
-	register(r, "SetPickupPoint", whenOpen(setPickupPoint))
+	registerBranched(r, "SetDelivery", whenOpen(setDelivery))
+	registerBranched(r, "RemoveDelivery", whenOpen(removeDelivery))
+	registerBranched(r, "SetPickupPoint", whenOpen(setPickupPoint))
 
-	register(r, "AddVoucher", whenOpen(addVoucher))
-	register(r, "RemoveVoucher", whenOpen(removeVoucher))
+	registerBranched(r, "AddVoucher", whenOpen(addVoucher))
+	registerBranched(r, "RemoveVoucher", whenOpen(removeVoucher))
 
-	register(r, "RefreshPrices", whenOpen(refreshPrices))
+	registerBranched(r, "RefreshPrices", whenOpen(refreshPrices))
 
 	register(r, "InitializeCheckout", initializeCheckout)
 	register(r, "AbortCheckout", abortCheckout)
@@ -78,14 +81,18 @@ func Registry(limits Limits) *actor.MutationRegistry[Cart] {
 	register(r, "MergeStarted", h.startMerge)
 	register(r, "CartMerged", endMerge)
 	register(r, "MergeAborted", abortMerge)
+
+	registerAs(r, "BranchForked", forkBranch)
+	register(r, "BranchPromoted", whenOpen(promoteBranch))
+	registerAs(r, "BranchDeleted", deleteBranch)
 	return r
 }
 
-// Settles reports whether the mutation name is a step that carts, vouchers and the sweeper take among themselves, which nobody
-// else may ask for.
+// Settles reports whether the mutation name is a step that carts, vouchers and the sweeper take among themselves, or one made of
+// what a log says, which nobody else may ask for.
 func Settles(name string) bool {
 	switch name {
-	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed", "CartExpired":
+	case "MergeCart", "MergeStarted", "CartMerged", "MergeAborted", "VoucherRefused", "VoucherSettled", "VoucherLapsed", "CartExpired", "BranchForked":
 		return true
 	}
 	return false
@@ -94,8 +101,18 @@ func Settles(name string) bool {
 // handler is what actor.Register takes.
 type handler[M any] = func(*Cart, *M, actor.Meta) error
 
-// register registers h, which never sees a nil mutation.
+// register registers h for main alone.
 func register[M any](r *actor.MutationRegistry[Cart], name string, h handler[M]) {
+	registerAs(r, name, onMain(name, h))
+}
+
+// registerBranched registers h for main and every other branch.
+func registerBranched[M any](r *actor.MutationRegistry[Cart], name string, h handler[M]) {
+	registerAs(r, name, anywhere(h))
+}
+
+// registerAs registers h, which sees to the branch itself, and never sees a nil mutation.
+func registerAs[M any](r *actor.MutationRegistry[Cart], name string, h handler[M]) {
 	actor.Register(r, name, func(c *Cart, m *M, meta actor.Meta) error {
 		if m == nil {
 			return invalid("", "%s has no content.", name)

@@ -8,7 +8,7 @@ import (
 // Replay makes a cart or a voucher of the events of its stream, to compare it with a snapshot. Make it with [NewReplay] or
 // [NewVoucherReplay]. For one goroutine at a time.
 type Replay struct {
-	main interface { // an actor.Replay
+	replay interface { // an actor.Replay
 		Apply(ev actor.Event)
 		Compare(snapshot []byte) (difference string, err error)
 	}
@@ -26,11 +26,9 @@ func NewVoucherReplay(id string) Replay {
 
 // Apply applies the next event of the stream, as an activation does.
 func (r Replay) Apply(ev eventlog.Event) {
-	if ev.Branch == "" { // see claim.Replay
-		r.main.Apply(actorEvent(&ev))
-	}
+	r.replay.Apply(actorEvent(&ev))
 }
 
 // Compare says what the data of a snapshot tells otherwise than the events so far; "" if nothing. The error means that
 // they cannot be compared: another program has written one of them.
-func (r Replay) Compare(data []byte) (difference string, err error) { return r.main.Compare(data) }
+func (r Replay) Compare(data []byte) (difference string, err error) { return r.replay.Compare(data) }

@@ -34,6 +34,9 @@ func appendState(dst []byte, c *Cart) []byte {
 		TotalExVat:    c.total().ex, TotalIncVat: c.total().inc,
 		MergedInto: c.mergedInto, TakenOver: c.takenOver, Reservation: c.reservation,
 	}
+	if len(c.branches) > 0 {
+		s.Branches = statesOfBranches(c.branches)
+	}
 	for _, e := range c.settlements {
 		s.Settlements = append(s.Settlements, &messages.CartState_Settlement{Code: e.code, Reservation: e.reservation, Used: e.used})
 	}
@@ -184,6 +187,9 @@ func cartFrom(s *messages.CartState) (*Cart, error) {
 		return nil, err
 	}
 	if err := restoreReservations(c, s); err != nil {
+		return nil, err
+	}
+	if err := restoreBranches(c, s); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -34,7 +34,7 @@ func (c *Cart) summary(info actor.Info) Summary {
 // Config has returned.
 func ReadSummary(ctx context.Context, cfg actor.Config[Cart], store eventlog.Store, id eventlog.StreamID) (Summary, error) {
 	cart, info, err := actor.Rebuild(cfg, id.Name(), func(load func([]byte) error) iter.Seq2[actor.Event, error] {
-		return mainOf(store.Recall(ctx, id, load))
+		return recall(ctx, store, id, load)
 	})
 	if err != nil {
 		return Summary{}, fmt.Errorf("summary of %s: %w", id, err)

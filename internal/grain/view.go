@@ -14,8 +14,9 @@ import (
 // timeFormat is RFC 3339 to the millisecond, of a time in UTC.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// AppendView appends the cart as the JSON object that callers see to dst, and returns the extended slice. It allocates
-// nothing but what dst lacks (and a list of ids, if the cart has subscription details), and changes nothing.
+// AppendView appends the branch of the cart that info is of to dst, as the JSON object that callers see, and returns the
+// extended slice. It allocates nothing but what dst lacks (and a list of ids, if the cart has subscription details), and
+// changes nothing.
 func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 	return appendView(dst, c, info, Lifetimes{})
 }
@@ -23,7 +24,14 @@ func AppendView(dst []byte, c *Cart, info actor.Info) []byte {
 // appendView is AppendView that tells when the cart expires, too, if it does.
 func appendView(dst []byte, c *Cart, info actor.Info, life Lifetimes) []byte {
 	dst = appendText(dst, `{"id":`, info.ID)
-	dst = append(dst, `,"branch":"main","version":`...)
+	if info.Branch == "" {
+		dst = append(dst, `,"branch":"main"`...)
+	} else {
+		life = Lifetimes{} // how long the cart lives is main's
+		dst = appendText(dst, `,"branch":`, info.Branch)
+		c = c.shown(info.Branch)
+	}
+	dst = append(dst, `,"version":`...)
 	dst = strconv.AppendUint(dst, info.Version, 10)
 	dst = appendText(dst, `,"status":`, string(c.status))
 	dst = appendText(dst, `,"currency":`, c.currency)

@@ -1,6 +1,9 @@
 package oplog
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MaxLimit is the most operations that one page holds.
 const MaxLimit = 1000
@@ -38,10 +41,5 @@ func (q *Query) Selects(o *Operation) bool {
 		q.Source != "" && o.Source != q.Source, q.Cart != "" && o.Cart != q.Cart:
 		return false
 	}
-	for _, kind := range q.Kinds {
-		if kind == o.Kind {
-			return true
-		}
-	}
-	return len(q.Kinds) == 0
+	return len(q.Kinds) == 0 || slices.Contains(q.Kinds, o.Kind)
 }

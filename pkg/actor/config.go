@@ -27,6 +27,9 @@ type Config[S any] struct {
 	// Hidden says why s must not be shown now, nil if it may: queries are then answered with this refusal and no View.
 	// Default: every state may be seen.
 	Hidden func(s *S, info Info, now time.Time) *Refusal
+	// Branch says why a branch other than main cannot be seen, nil if it can. Default: there are none. Whether it can be
+	// changed is its handlers' to say.
+	Branch func(s *S, branch string) *Refusal
 	// Admit says why caller must not see or change s, nil if it may. It is asked of every command and query that has a
 	// Caller before anything else is: the reply has this refusal and no version. Default: everybody may.
 	Admit func(s *S, caller string) *Refusal
@@ -35,7 +38,7 @@ type Config[S any] struct {
 	Clone func(s *S) *S
 	// Snapshots, if not nil, lets an activation begin with a snapshot of the state instead of the first event.
 	Snapshots *Codec[S]
-	// Due returns a mutation that time alone has made due by now, before a command whose first mutation is m; nil if
+	// Due returns a mutation of main that time alone has made due by now, before a command for main whose first mutation is m; nil if
 	// there is none. It is applied first and stored in the same commit, or not at all if the command has no effect.
 	// It must not change s. Config needs Clone for it. Default: nothing ever is.
 	Due func(s *S, info Info, m Mutation, now time.Time) Mutation
@@ -60,7 +63,7 @@ type Config[S any] struct {
 	MaxEvents int
 	// Now tells the time that new events get. Default: time.Now.
 	Now func() time.Time
-	// Changed, if not nil, is called with the state that a command has made, before its commit is decided. What it
+	// Changed, if not nil, is called with the state that a command for main has made, before its commit is decided. What it
 	// returns is called when the commit is on stable storage, before anybody hears of it, and not at all if the commit
 	// fails. Neither may block, or keep or change s. nil: nothing is to be called.
 	Changed func(id string, s *S, info Info) (committed func())
@@ -107,6 +110,9 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.Admit == nil {
 		c.Admit = func(*S, string) *Refusal { return nil }
+	}
+	if c.Branch == nil {
+		c.Branch = func(*S, string) *Refusal { return Refuse(CodeBranchNotFound, "there is no such branch") }
 	}
 	if c.Encode == nil {
 		c.Encode = encodeJSON

@@ -15,6 +15,10 @@
 //	actor.Register(registry, "Wish", func(w *Wishlist, m *Wish, _ actor.Meta) error { … })
 //	props := actor.Props(system, actor.Config[Wishlist]{Kind: "wishlist", Registry: registry, Log: log, …})
 //
+// A grain may have lines of versions beside main, its branches: a [Command] and a [Query] say which one they are about, and
+// handlers are told in [Meta]. S holds the state of all of them; what a branch is, and which there are, is its business. What
+// the log made of S at an earlier moment is to be had without an activation: [RebuildAt].
+//
 // An activation handles three messages: proto.actor's ClusterInit, which comes first and names it, [*Command] and
 // [*Query]. The last two are answered by a [*Reply], or by proto.actor's DeadLetterResponse when they were certainly
 // not handled and may be sent again to a new activation. What the package asks of a log is [Log].

@@ -72,7 +72,11 @@ func TestHandlersAreToldOfTheChangeBeforeThemLiveAndReplayed(t *testing.T) {
 	h.ask(t, "a", required(&add{12}))
 	now = now.Add(time.Hour)
 	h.ask(t, "a", required(&add{2}, &add{3})) // behind a reset, which is due
-	want := map[int]time.Duration{12: time.Hour, 2: 0, 3: 0}
+	now = now.Add(time.Hour)
+	branch := required(&add{4}, &add{5}) // of which main knows nothing
+	branch.Branch = "b"
+	h.ask(t, "a", branch)
+	want := map[int]time.Duration{12: time.Hour, 2: 0, 3: 0, 4: time.Hour, 5: time.Hour}
 	check := func(when string) {
 		t.Helper()
 		for n, d := range want {
@@ -85,8 +89,8 @@ func TestHandlersAreToldOfTheChangeBeforeThemLiveAndReplayed(t *testing.T) {
 	clear(ago)
 	h.end(t, "a")
 	h.view(t, "a")
-	if len(ago) != 4 {
-		t.Fatalf("%d adds were replayed, want 4", len(ago))
+	if len(ago) != 6 {
+		t.Fatalf("%d adds were replayed, want 6", len(ago))
 	}
 	check("replayed")
 }

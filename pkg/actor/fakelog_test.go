@@ -83,6 +83,16 @@ func (l *memoryLog) put(id string, events ...actor.Event) {
 	}
 }
 
+// version returns the version that a branch is at. mu is held.
+func (l *memoryLog) version(id, branch string) uint64 {
+	for _, ev := range slices.Backward(l.streams[id]) {
+		if ev.Branch == branch {
+			return ev.Version
+		}
+	}
+	return 0
+}
+
 func (l *memoryLog) events(id string) []actor.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,8 +144,8 @@ func (c *memoryClaim) Snapshot(version uint64, data []byte) {
 	save := func(error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if n := len(l.streams[c.id]); c.failed == nil && l.holders[c.id] == c && l.streams[c.id][n-1].Version == version {
-			l.saved[c.id] = append(l.saved[c.id], savedState{n, data})
+		if c.failed == nil && l.holders[c.id] == c && l.version(c.id, "") == version {
+			l.saved[c.id] = append(l.saved[c.id], savedState{len(l.streams[c.id]), data})
 		}
 	}
 	l.mu.Lock()
@@ -167,7 +177,7 @@ func (c *memoryClaim) Append(want uint64, events []actor.Event, decided func(err
 			err = c.failed
 		case err != nil:
 			c.failed = err
-		case l.holders[c.id] != c || uint64(len(l.streams[c.id])) != want:
+		case l.holders[c.id] != c || l.version(c.id, events[0].Branch) != want:
 			err = actor.ErrStale
 			c.failed = err
 		default:

@@ -38,9 +38,10 @@ type grain[S any] struct {
 	queue atomic.Int64 // commits that are not decided
 	tail  uint64       // events behind the last snapshot
 
-	waiting   atomic.Int64 // bytes of the views in their answers
-	shared    []byte       // the view that those who ask now get, while commits are not decided
-	viewBytes int          // length of the last view that was made
+	waiting   atomic.Int64      // bytes of the views in their answers
+	shared    []byte            // the view that those who ask now get, while commits are not decided
+	sharedOf  map[string][]byte // the same of branches other than main
+	viewBytes int               // length of the last view that was made
 
 	idle  time.Duration // how long without requests this activation stays
 	used  time.Time     // when the last request came
@@ -240,8 +241,8 @@ func (g *grain[S]) resume() {
 // now is the time for new events: in milliseconds, as the log keeps it, and never before the last event's.
 func (g *grain[S]) now() time.Time {
 	t := g.cfg.Now().UTC().Truncate(time.Millisecond)
-	if t.Before(g.info.Updated) {
-		return g.info.Updated
+	if t.Before(g.latest) {
+		return g.latest
 	}
 	return t
 }

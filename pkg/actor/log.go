@@ -26,12 +26,12 @@ type Claim interface {
 	// events behind that one follow. load may keep data, and must not change it.
 	Replay(ctx context.Context, load func(data []byte) error) iter.Seq2[Event, error]
 
-	// Snapshot stores data, which stands for all events up to version, the queued ones included, in the background and
+	// Snapshot stores data, which stands for all events up to version of main, the queued ones included, in the background and
 	// after them. Between Appends, from where those come; data is not changed any more. It may be dropped, and must be
 	// if an append before it failed.
 	Snapshot(version uint64, data []byte)
 
-	// Append queues events, all or none of which get into the log, as the versions after want. It returns at
+	// Append queues events of one branch, all or none of which get into the log, as the versions after want. It returns at
 	// once; decided is called once, from any goroutine, in the order of the calls, and must not block. Its
 	// error is nil when the events are on stable storage, ErrOutcomeUnknown when that cannot be told, and
 	// any other error when they are not and will not be in the log: ErrStale when another activation has written,
@@ -45,6 +45,7 @@ type Claim interface {
 
 // Event is an accepted mutation as the log keeps it.
 type Event struct {
+	Branch  string    // the line of versions that it belongs to; "" is main
 	Version uint64    // set by the log; at Append the grain's own count
 	ID      uuid.UUID // unique in the log; zero only in events that were written without ids
 	Key     string    // idempotency key, on the first event of its commit

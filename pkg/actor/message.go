@@ -12,9 +12,12 @@ type Command struct {
 	Key string
 	// Request tells commands apart that come with the same key; a hash of all that the caller asked.
 	Request uint64
-	// IfVersion, if not nil, is the version the grain must be at, counting what is queued.
+	// Branch is the line of versions that gets the events; "" is main. It is the registry's to say which branches there are.
+	Branch string
+	// IfVersion, if not nil, is the version that IfBranch must be at, counting what is queued.
 	IfVersion *uint64
-	// MustExist refuses the command when the grain has no events.
+	IfBranch  string // "" is main
+	// MustExist refuses the command when main has no events.
 	MustExist bool
 	// Create, if not nil, is applied before the steps when the grain has no events, in the same commit: if the command
 	// has no effect, nothing is stored. It has no outcome. A command whose steps are accepted and change nothing still
@@ -46,6 +49,8 @@ type Step struct {
 
 // Query asks a grain for its state.
 type Query struct {
+	// Branch is what is asked for; "" is main.
+	Branch string
 	// Key, if not "", asks whether a command with this key has been applied: the reply says so in Replayed.
 	Key string
 	// Minimal leaves out the reply's View.
@@ -60,7 +65,8 @@ type Query struct {
 type Reply struct {
 	// Refusal says why the command had no effect, or why the state is not shown.
 	Refusal *Refusal
-	// Version of the state that the reply tells of; 0 if the grain has no events.
+	// Version of the branch that the reply tells of, the command's or the query's, or IfBranch with CodeVersionConflict; 0
+	// if it has no events.
 	Version uint64
 	// View is the state as Config.View writes it. Not set in minimal replies, and with most refusals.
 	View []byte
@@ -82,6 +88,7 @@ type Outcome struct {
 // Codes of the refusals that come from the grain itself and not from a handler.
 const (
 	CodeNotFound        = "not_found"
+	CodeBranchNotFound  = "branch_not_found"
 	CodeVersionConflict = "version_conflict"       // IfVersion is not the present version; the reply has the View
 	CodeKeyReused       = "idempotency_key_reused" // Key came with another Request before
 	CodeUnavailable     = "unavailable"            // nothing was applied; worth another try later

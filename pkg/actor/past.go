@@ -12,7 +12,9 @@ type past[S any] struct {
 	cfg    *Config[S]
 	id     string
 	state  *S
-	info   Info
+	info   Info             // of main
+	heads  map[string]*Info // of the other branches, those that are closed included; nil if there never was one
+	latest time.Time        // of the last event of any branch
 	keys   keyring
 	events uint64 // in the log, those not decided included
 
@@ -25,14 +27,18 @@ type past[S any] struct {
 // none, and silence is not. The error is ErrNewerSchema: that is no damage, and a newer program can apply it.
 func (p *past[S]) reapply(state *S, ev Event) error {
 	p.events++
-	p.info.Version = ev.Version
+	info := p.head(ev.Branch)
+	p.keep(info)
+	info.Version = ev.Version
 	if ev.Damaged {
 		p.info.Damaged = true
 		return nil
 	}
 	last := p.info.changed()
-	p.touch(ev.Time)
-	p.info.Foreign = ev.foreign()
+	p.touch(info, ev.Time)
+	if ev.Branch == "" {
+		p.info.Foreign = ev.foreign()
+	}
 	if ev.Key != "" {
 		p.keys.add(ev.Key, ev.Request)
 	}
@@ -49,7 +55,7 @@ func (p *past[S]) reapply(state *S, ev Event) error {
 			p.info.Damaged, p.unsure = true, true
 		}
 	} else {
-		err = p.applyContained(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: last})
+		err = p.applyContained(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	}
 	if err != nil && !errors.Is(err, NoChange) {
 		p.cfg.Observer.EventSkipped(p.cfg.Kind, p.id, ev, err)
@@ -69,9 +75,10 @@ func (p *past[S]) applyContained(state *S, m Mutation, meta Meta) (err error) {
 	return p.cfg.Replay.Apply(state, m, meta)
 }
 
-func (p *past[S]) touch(t time.Time) {
-	if p.info.Created.IsZero() {
-		p.info.Created = t
+// touch notes an event of the branch that info is about.
+func (p *past[S]) touch(info *Info, t time.Time) {
+	if info.Created.IsZero() {
+		info.Created = t
 	}
-	p.info.Updated = t
+	info.Updated, p.latest = t, t
 }

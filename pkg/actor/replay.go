@@ -59,6 +59,7 @@ func (r *Replay[S]) Compare(snapshot []byte) (difference string, err error) {
 		return err.Error(), nil
 	}
 	// Both states are encoded by this program: what an older one wrote may be other bytes for the same state.
+	branch, other := otherHead(got.heads, want.heads)
 	encode := func(p *past[S]) []byte { return p.cfg.Snapshots.Encode(nil, p.state) }
 	switch {
 	case got.info.Version != want.info.Version || got.events != want.events:
@@ -67,6 +68,8 @@ func (r *Replay[S]) Compare(snapshot []byte) (difference string, err error) {
 		return fmt.Sprintf("damaged is %t, a replay gives %t", got.info.Damaged, want.info.Damaged), nil
 	case !got.info.Created.Equal(want.info.Created) || !got.info.Updated.Equal(want.info.Updated):
 		return fmt.Sprintf("first and last event at %v and %v, a replay gives %v and %v", got.info.Created, got.info.Updated, want.info.Created, want.info.Updated), nil
+	case other:
+		return fmt.Sprintf("branch %s at version %d, a replay gives %d", branch, got.head(branch).Version, want.head(branch).Version), nil
 	case !bytes.Equal(got.keys.ids.Bytes(), want.keys.ids.Bytes()):
 		return fmt.Sprintf("%d keys, a replay gives %d that are not all the same", got.keys.ids.Len(), want.keys.ids.Len()), nil
 	case !bytes.Equal(encode(&got), encode(want)):

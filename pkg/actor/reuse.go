@@ -21,12 +21,12 @@ func (r *Reply) Release() {
 	r.View, r.buffer = nil, nil
 }
 
-// renderFor makes the view of the state for a reply that nobody else gets.
-func (g *grain[S]) renderFor(r *Reply) {
+// renderFor makes the view of a branch for a reply that nobody else gets.
+func (g *grain[S]) renderFor(r *Reply, branch string) {
 	buffer, ok := views.Get().(*[]byte)
 	if !ok {
-		r.View, r.buffer = g.render(), new([]byte)
+		r.View, r.buffer = g.render(branch), new([]byte)
 		return
 	}
-	r.View, r.buffer = g.cfg.View(*buffer, g.state, g.info), buffer
+	r.View, r.buffer = g.cfg.View(*buffer, g.state, g.infoOf(branch)), buffer
 }

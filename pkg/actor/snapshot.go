@@ -34,7 +34,7 @@ func (g *grain[S]) snapshotDue() bool {
 
 // A snapshot's layout, integers in little-endian order:
 //
-//	1 byte    layout, 1
+//	1 byte    layout: 1 if there is nothing but main, otherwise 2
 //	4 bytes   the codec's version
 //	1 byte    1 if the log is damaged
 //	8 bytes   version
@@ -42,12 +42,19 @@ func (g *grain[S]) snapshotDue() bool {
 //	2 × 8     times of the first and the last event, Unix milliseconds
 //	8 bytes   length of the next part
 //	…         the keys, as package idmap writes them
+//	          with layout 2, the other branches, closed ones too:
+//	4 bytes   how many there are
+//	          of each, by ascending name:
+//	1 byte    length of its name
+//	…         its name
+//	3 × 8     version, times of the first and the last event
 //	rest      the state
 //
 // It has no checksum: the log has to see to it that what it gives back is what it got.
 const (
-	snapshotLayout = 1
-	snapshotHead   = 1 + 4 + 1 + 5*8
+	snapshotLayout   = 1
+	snapshotBranches = 2
+	snapshotHead     = 1 + 4 + 1 + 5*8
 )
 
 // errOtherSnapshot refuses a snapshot of another program.
@@ -65,7 +72,11 @@ func (g *grain[S]) takeSnapshot() {
 func (p *past[S]) snapshot(state *S) []byte {
 	keys := p.keys.ids.Bytes()
 	data := make([]byte, 0, snapshotHead+len(keys)+1024)
-	data = append(data, snapshotLayout)
+	layout := byte(snapshotLayout)
+	if len(p.heads) > 0 {
+		layout = snapshotBranches
+	}
+	data = append(data, layout)
 	data = binary.LittleEndian.AppendUint32(data, p.cfg.Snapshots.Version)
 	damaged := byte(0)
 	if p.info.Damaged {
@@ -76,13 +87,16 @@ func (p *past[S]) snapshot(state *S) []byte {
 		data = binary.LittleEndian.AppendUint64(data, n)
 	}
 	data = append(data, keys...)
+	if layout == snapshotBranches {
+		data = appendHeads(data, p.heads)
+	}
 	return p.cfg.Snapshots.Encode(data, state)
 }
 
 // load returns the state of a snapshot, and takes over what else it knows. Nothing is changed after an error.
 func (p *past[S]) load(data []byte) (state *S, err error) {
 	switch {
-	case len(data) > 0 && data[0] != snapshotLayout, len(data) >= snapshotHead && binary.LittleEndian.Uint32(data[1:]) != p.cfg.Snapshots.Version:
+	case len(data) > 0 && data[0] != snapshotLayout && data[0] != snapshotBranches, len(data) >= snapshotHead && binary.LittleEndian.Uint32(data[1:]) != p.cfg.Snapshots.Version:
 		return nil, errOtherSnapshot
 	case len(data) < snapshotHead:
 		return nil, fmt.Errorf("snapshot has %d bytes", len(data))
@@ -99,17 +113,30 @@ func (p *past[S]) load(data []byte) (state *S, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys of snapshot: %w", err)
 	}
+	rest = rest[n[4]:]
+	var heads map[string]*Info
+	if data[0] == snapshotBranches {
+		if heads, rest, err = readHeads(rest, p.id); err != nil {
+			return nil, err
+		}
+	}
 	defer func() {
 		if r := recover(); r != nil { // as a handler that panics: the log is there
 			p.cfg.Observer.Panicked(p.cfg.Kind, p.id, r)
 			err = fmt.Errorf("decode snapshot: panic: %v", r)
 		}
 	}()
-	if state, err = p.cfg.Snapshots.Decode(rest[n[4]:]); err != nil {
+	if state, err = p.cfg.Snapshots.Decode(rest); err != nil {
 		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
 	p.info = Info{ID: p.id, Version: n[0], Damaged: data[5] != 0,
 		Created: time.UnixMilli(int64(n[2])).UTC(), Updated: time.UnixMilli(int64(n[3])).UTC()}
+	p.heads, p.latest = heads, p.info.Updated
+	for _, info := range heads {
+		if info.Updated.After(p.latest) {
+			p.latest = info.Updated
+		}
+	}
 	p.events = n[1]
 	p.keys = keyring{keys}
 	return state, nil

@@ -13,12 +13,15 @@ func (g *grain[S]) answer(q *Query) *Reply {
 	if refusal := g.admit(q.Caller); refusal != nil {
 		return &Reply{Refusal: refusal}
 	}
-	reply := &Reply{Version: g.info.Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
+	reply := &Reply{Version: g.head(q.Branch).Version, Refusal: g.cfg.Hidden(g.state, g.info, g.now())}
+	if q.Branch != "" && g.info.Version > 0 && reply.Refusal == nil {
+		reply.Refusal = g.cfg.Branch(g.state, q.Branch)
+	}
 	if q.Key != "" {
 		_, reply.Replayed = g.keys.find(q.Key)
 	}
 	if !q.Minimal && reply.Refusal == nil {
-		reply.View = g.view()
+		reply.View = g.view(q.Branch)
 	}
 	return reply
 }
@@ -31,22 +34,36 @@ func (g *grain[S]) admit(caller *string) *Refusal {
 	return g.cfg.Admit(g.state, *caller)
 }
 
-// view renders the state. While a commit is on its way all who ask wait for it with the same bytes.
-func (g *grain[S]) view() []byte {
+// view renders the state of a branch. While a commit is on its way all who ask wait for it with the same bytes.
+func (g *grain[S]) view(branch string) []byte {
 	if g.queue.Load() == 0 {
-		g.shared = nil
-		return g.render()
+		g.shared, g.sharedOf = nil, nil
+		return g.render(branch)
+	}
+	if branch != "" {
+		return g.viewOf(branch)
 	}
 	if g.shared == nil {
-		g.shared = g.render()
+		g.shared = g.render("")
 	}
 	return g.shared
 }
 
+// viewOf is view for a branch other than main, while a commit is on its way.
+func (g *grain[S]) viewOf(branch string) []byte {
+	if g.sharedOf[branch] == nil {
+		if g.sharedOf == nil {
+			g.sharedOf = map[string][]byte{}
+		}
+		g.sharedOf[branch] = g.render(branch)
+	}
+	return g.sharedOf[branch]
+}
+
 // render makes a view of the state that nobody else has. It is about as long as the last one: a slice that grows on the
 // way there is copied several times.
-func (g *grain[S]) render() []byte {
-	view := g.cfg.View(make([]byte, 0, g.viewBytes+g.viewBytes/8), g.state, g.info)
+func (g *grain[S]) render(branch string) []byte {
+	view := g.cfg.View(make([]byte, 0, g.viewBytes+g.viewBytes/8), g.state, g.infoOf(branch))
 	g.viewBytes = len(view)
 	return view
 }
@@ -66,16 +83,19 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 		g.tell(ctx, to, reply)
 		return
 	}
-	errands := g.errands()
+	var errands []Errand
+	if cmd.Branch == "" {
+		errands = g.errands()
+	}
 	f := &flight{waiting: []waiter{{to: to, reply: reply, wrote: true}}}
 	size := int64(len(reply.View))
 	g.waiting.Add(size)
-	want := g.info.Version - uint64(len(batch))
+	want := batch[0].Version - 1
 	g.last = f
 	g.queue.Add(1)
 	root, self := ctx.ActorSystem().Root, ctx.Self()
 	var committed func()
-	if g.cfg.Changed != nil {
+	if g.cfg.Changed != nil && cmd.Branch == "" {
 		committed = g.cfg.Changed(g.id, g.state, g.info)
 	}
 	var decided func(error)
@@ -114,25 +134,27 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 	if cmd.Key != "" {
 		if first, ok := g.keys.find(cmd.Key); ok {
 			if first != cmd.Request {
-				return &Reply{Version: g.info.Version, Refusal: Refuse(CodeKeyReused, "this idempotency key was used for another request")}
+				return &Reply{Version: g.head(cmd.Branch).Version, Refusal: Refuse(CodeKeyReused, "this idempotency key was used for another request")}
 			}
-			reply := g.answer(&Query{Minimal: cmd.Minimal})
+			reply := g.answer(&Query{Branch: cmd.Branch, Minimal: cmd.Minimal})
 			reply.Replayed = true
 			return reply
 		}
 	}
 	refuse := func(code, message string) *Reply {
-		return &Reply{Version: g.info.Version, Refusal: Refuse(code, "%s", message)}
+		return &Reply{Version: g.head(cmd.Branch).Version, Refusal: Refuse(code, "%s", message)}
 	}
 	switch {
 	case len(cmd.Steps) == 0:
 		return refuse(CodeInternal, "the command has no steps")
 	case cmd.MustExist && g.info.Version == 0:
 		return refuse(CodeNotFound, "there is no such "+g.cfg.Kind)
-	case cmd.IfVersion != nil && *cmd.IfVersion != g.info.Version:
-		reply := g.answer(&Query{})
+	case cmd.Branch != "" && g.cfg.Hidden(g.state, g.info, g.now()) != nil: // no handler of main, and nothing due, tells
+		return g.answer(&Query{Branch: cmd.Branch, Minimal: true})
+	case cmd.IfVersion != nil && *cmd.IfVersion != g.head(cmd.IfBranch).Version:
+		reply := g.answer(&Query{Branch: cmd.IfBranch})
 		if reply.Refusal == nil {
-			reply.Refusal = Refuse(CodeVersionConflict, "expected version %d, got %d", *cmd.IfVersion, g.info.Version)
+			reply.Refusal = Refuse(CodeVersionConflict, "expected version %d, got %d", *cmd.IfVersion, reply.Version)
 		}
 		return reply
 	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
@@ -151,14 +173,14 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 // apply runs the steps of cmd on the state. It returns the events to append, none if the command changes nothing,
 // and the answer to give once they are stored.
 func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
-	state, reply := g.state, &Reply{Outcomes: make([]Outcome, 0, len(cmd.Steps))}
+	state, reply, info := g.state, &Reply{Outcomes: make([]Outcome, 0, len(cmd.Steps))}, g.head(cmd.Branch)
 	required, optional, accepted := false, 0, 0
 	for i := range cmd.Steps {
 		required = required || !cmd.Steps[i].Optional
 	}
 	if required && len(cmd.Steps) > 1 {
 		if g.cfg.Clone == nil {
-			return nil, &Reply{Version: g.info.Version, Refusal: Refuse(CodeInternal, "batches are not supported")}
+			return nil, &Reply{Version: info.Version, Refusal: Refuse(CodeInternal, "batches are not supported")}
 		}
 		state = g.cfg.Clone(g.state) // a later step may be refused, and then nothing must have happened
 	}
@@ -168,23 +190,26 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		if state == g.state {
 			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 		}
-		ev := Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
+		ev := Event{Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
 		if out, changed := g.step(state, m, &ev, last); changed {
 			batch, last = append(batch, ev), now
 		} else if out.Refusal != nil {
-			return nil, &Reply{Version: g.info.Version, Refusal: out.Refusal}
+			return nil, &Reply{Version: info.Version, Refusal: out.Refusal}
 		}
 	}
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
-		ev := Event{Version: g.info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
+		ev := Event{Branch: cmd.Branch, Version: info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
 		out, changed := g.step(state, step.Mutation, &ev, last)
 		reply.Outcomes = append(reply.Outcomes, out)
 		switch {
 		case out.Refusal == nil:
 			if changed {
-				batch, last = append(batch, ev), now
+				batch = append(batch, ev)
+			}
+			if changed && cmd.Branch == "" { // of the others' events main knows nothing
+				last = now
 			}
 			if step.Optional {
 				accepted++
@@ -195,31 +220,34 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		if step.Optional {
 			optional++
 		} else if out.Refusal != nil {
-			return nil, g.refuseAll(reply, refused)
+			return nil, refuseAll(reply, refused, info.Version)
 		}
 	}
 	if optional > 0 && accepted == 0 {
-		return nil, g.refuseAll(reply, refused)
+		return nil, refuseAll(reply, refused, info.Version)
 	}
 
 	if len(batch) == 0 && cmd.Key != "" {
-		batch = append(batch, Event{Version: g.info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now, Type: typeNoChange, Payload: []byte("{}")})
+		batch = append(batch, Event{Branch: cmd.Branch, Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now, Type: typeNoChange, Payload: []byte("{}")})
 	}
 	if cmd.Key != "" {
 		batch[0].Key, batch[0].Request = cmd.Key, cmd.Request
 		g.keys.add(cmd.Key, cmd.Request)
 	}
-	g.state, g.shared = state, nil
+	g.state, g.shared, g.sharedOf = state, nil, nil
 	if len(batch) > 0 {
-		g.info.Version += uint64(len(batch))
+		g.keep(info)
+		info.Version += uint64(len(batch))
 		g.events += uint64(len(batch))
 		g.tail += uint64(len(batch))
-		g.touch(now)
-		g.info.Foreign = false
+		g.touch(info, now)
+		if cmd.Branch == "" {
+			g.info.Foreign = false
+		}
 	}
-	reply.Version = g.info.Version
+	reply.Version = info.Version
 	if !cmd.Minimal {
-		g.renderFor(reply)
+		g.renderFor(reply, cmd.Branch)
 	}
 	return batch, reply
 }
@@ -227,6 +255,7 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 // before returns what is to be applied before the steps of cmd, in the same commit; nil for nothing.
 func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
 	switch {
+	case cmd.Branch != "": // both are of main
 	case g.info.Version == 0 && cmd.Create != nil:
 		return cmd.Create
 	case g.cfg.Due != nil:
@@ -252,7 +281,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time) (out Ou
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Version: ev.Version, ID: ev.ID, Last: last})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
@@ -265,14 +294,14 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time) (out Ou
 	return out, false
 }
 
-// refuseAll turns reply into that of a command that had no effect.
-func (g *grain[S]) refuseAll(reply *Reply, because *Refusal) *Reply {
+// refuseAll turns reply into that of a command that had no effect on a branch at that version.
+func refuseAll(reply *Reply, because *Refusal, version uint64) *Reply {
 	for i := range reply.Outcomes {
 		if reply.Outcomes[i].Refusal == nil {
 			reply.Outcomes[i].Refusal = Refuse(CodeNotApplied, "another mutation of the same request was refused")
 		}
 	}
-	reply.Refusal, reply.Version = because, g.info.Version
+	reply.Refusal, reply.Version = because, version
 	return reply
 }
 

@@ -104,6 +104,7 @@ type CartState struct {
 	TakenOver     []string                `protobuf:"bytes,20,rep,name=takenOver,proto3" json:"takenOver,omitempty"`          // the carts whose lines this one has taken over, in order
 	Reservation   string                  `protobuf:"bytes,21,opt,name=reservation,proto3" json:"reservation,omitempty"`      // of the checkout or the order; empty: there is none
 	Settlements   []*CartState_Settlement `protobuf:"bytes,22,rep,name=settlements,proto3" json:"settlements,omitempty"`
+	Branches      []*CartState_Branch     `protobuf:"bytes,23,rep,name=branches,proto3" json:"branches,omitempty"` // in the order in which they were forked
 	// How VAT was rounded. It is always there, and by its number it comes last: a state that was cut off lacks it.
 	Rounding      CartState_Rounding `protobuf:"varint,1000,opt,name=rounding,proto3,enum=cartd.messages.CartState_Rounding" json:"rounding,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -290,6 +291,13 @@ func (x *CartState) GetReservation() string {
 func (x *CartState) GetSettlements() []*CartState_Settlement {
 	if x != nil {
 		return x.Settlements
+	}
+	return nil
+}
+
+func (x *CartState) GetBranches() []*CartState_Branch {
+	if x != nil {
+		return x.Branches
 	}
 	return nil
 }
@@ -735,11 +743,144 @@ func (x *CartState_Merge) GetIfVersion() uint64 {
 	return 0
 }
 
+// Branch is one beside main.
+type CartState_Branch struct {
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Name          string                       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	From          string                       `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"` // what it was forked from: main or another branch, and the version of that
+	Version       uint64                       `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Closed        bool                         `protobuf:"varint,4,opt,name=closed,proto3" json:"closed,omitempty"` // what follows is not set then
+	Currency      string                       `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
+	Country       string                       `protobuf:"bytes,6,opt,name=country,proto3" json:"country,omitempty"`
+	Lines         []*CartState_Line            `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
+	Deliveries    []*CartState_Delivery        `protobuf:"bytes,8,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	Vouchers      []*CartState_Voucher         `protobuf:"bytes,9,rep,name=vouchers,proto3" json:"vouchers,omitempty"`
+	Subscriptions []*UpsertSubscriptionDetails `protobuf:"bytes,10,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	TotalExVat    int64                        `protobuf:"varint,11,opt,name=totalExVat,proto3" json:"totalExVat,omitempty"`
+	TotalIncVat   int64                        `protobuf:"varint,12,opt,name=totalIncVat,proto3" json:"totalIncVat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CartState_Branch) Reset() {
+	*x = CartState_Branch{}
+	mi := &file_snapshot_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CartState_Branch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CartState_Branch) ProtoMessage() {}
+
+func (x *CartState_Branch) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CartState_Branch.ProtoReflect.Descriptor instead.
+func (*CartState_Branch) Descriptor() ([]byte, []int) {
+	return file_snapshot_proto_rawDescGZIP(), []int{0, 6}
+}
+
+func (x *CartState_Branch) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CartState_Branch) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *CartState_Branch) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CartState_Branch) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *CartState_Branch) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *CartState_Branch) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+func (x *CartState_Branch) GetLines() []*CartState_Line {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *CartState_Branch) GetDeliveries() []*CartState_Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *CartState_Branch) GetVouchers() []*CartState_Voucher {
+	if x != nil {
+		return x.Vouchers
+	}
+	return nil
+}
+
+func (x *CartState_Branch) GetSubscriptions() []*UpsertSubscriptionDetails {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *CartState_Branch) GetTotalExVat() int64 {
+	if x != nil {
+		return x.TotalExVat
+	}
+	return 0
+}
+
+func (x *CartState_Branch) GetTotalIncVat() int64 {
+	if x != nil {
+		return x.TotalIncVat
+	}
+	return 0
+}
+
 var File_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xbf\x0f\n" +
+	"\x0esnapshot.proto\x12\x0ecartd.messages\x1a\x0emessages.proto\"\xe4\x13\n" +
 	"\tCartState\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x18\n" +
@@ -769,7 +910,8 @@ const file_snapshot_proto_rawDesc = "" +
 	"mergedInto\x12\x1c\n" +
 	"\ttakenOver\x18\x14 \x03(\tR\ttakenOver\x12 \n" +
 	"\vreservation\x18\x15 \x01(\tR\vreservation\x12F\n" +
-	"\vsettlements\x18\x16 \x03(\v2$.cartd.messages.CartState.SettlementR\vsettlements\x12?\n" +
+	"\vsettlements\x18\x16 \x03(\v2$.cartd.messages.CartState.SettlementR\vsettlements\x12<\n" +
+	"\bbranches\x18\x17 \x03(\v2 .cartd.messages.CartState.BranchR\bbranches\x12?\n" +
 	"\brounding\x18\xe8\a \x01(\x0e2\".cartd.messages.CartState.RoundingR\brounding\x1a\xd8\x01\n" +
 	"\x04Line\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
@@ -810,7 +952,25 @@ const file_snapshot_proto_rawDesc = "" +
 	"\astarted\x18\x02 \x01(\x04R\astarted\x12!\n" +
 	"\tifVersion\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01B\f\n" +
 	"\n" +
-	"_ifVersion\"j\n" +
+	"_ifVersion\x1a\xe4\x03\n" +
+	"\x06Branch\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06closed\x18\x04 \x01(\bR\x06closed\x12\x1a\n" +
+	"\bcurrency\x18\x05 \x01(\tR\bcurrency\x12\x18\n" +
+	"\acountry\x18\x06 \x01(\tR\acountry\x124\n" +
+	"\x05lines\x18\a \x03(\v2\x1e.cartd.messages.CartState.LineR\x05lines\x12B\n" +
+	"\n" +
+	"deliveries\x18\b \x03(\v2\".cartd.messages.CartState.DeliveryR\n" +
+	"deliveries\x12=\n" +
+	"\bvouchers\x18\t \x03(\v2!.cartd.messages.CartState.VoucherR\bvouchers\x12O\n" +
+	"\rsubscriptions\x18\n" +
+	" \x03(\v2).cartd.messages.UpsertSubscriptionDetailsR\rsubscriptions\x12\x1e\n" +
+	"\n" +
+	"totalExVat\x18\v \x01(\x03R\n" +
+	"totalExVat\x12 \n" +
+	"\vtotalIncVat\x18\f \x01(\x03R\vtotalIncVat\"j\n" +
 	"\bRounding\x12\x18\n" +
 	"\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROUNDING_HALF_EVEN\x10\x01\x12\x14\n" +
@@ -830,7 +990,7 @@ func file_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_snapshot_proto_goTypes = []any{
 	(CartState_Rounding)(0),           // 0: cartd.messages.CartState.Rounding
 	(*CartState)(nil),                 // 1: cartd.messages.CartState
@@ -840,32 +1000,38 @@ var file_snapshot_proto_goTypes = []any{
 	(*CartState_Settlement)(nil),      // 5: cartd.messages.CartState.Settlement
 	(*CartState_Delivery)(nil),        // 6: cartd.messages.CartState.Delivery
 	(*CartState_Merge)(nil),           // 7: cartd.messages.CartState.Merge
-	(*UpsertSubscriptionDetails)(nil), // 8: cartd.messages.UpsertSubscriptionDetails
-	(*AddItem)(nil),                   // 9: cartd.messages.AddItem
-	(*LineItemMarking)(nil),           // 10: cartd.messages.LineItemMarking
-	(*AddVoucher)(nil),                // 11: cartd.messages.AddVoucher
-	(*Address)(nil),                   // 12: cartd.messages.Address
-	(*PickupPoint)(nil),               // 13: cartd.messages.PickupPoint
+	(*CartState_Branch)(nil),          // 8: cartd.messages.CartState.Branch
+	(*UpsertSubscriptionDetails)(nil), // 9: cartd.messages.UpsertSubscriptionDetails
+	(*AddItem)(nil),                   // 10: cartd.messages.AddItem
+	(*LineItemMarking)(nil),           // 11: cartd.messages.LineItemMarking
+	(*AddVoucher)(nil),                // 12: cartd.messages.AddVoucher
+	(*Address)(nil),                   // 13: cartd.messages.Address
+	(*PickupPoint)(nil),               // 14: cartd.messages.PickupPoint
 }
 var file_snapshot_proto_depIdxs = []int32{
 	2,  // 0: cartd.messages.CartState.lines:type_name -> cartd.messages.CartState.Line
 	6,  // 1: cartd.messages.CartState.deliveries:type_name -> cartd.messages.CartState.Delivery
-	8,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
+	9,  // 2: cartd.messages.CartState.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
 	4,  // 3: cartd.messages.CartState.vouchers:type_name -> cartd.messages.CartState.Voucher
 	7,  // 4: cartd.messages.CartState.merge:type_name -> cartd.messages.CartState.Merge
 	5,  // 5: cartd.messages.CartState.settlements:type_name -> cartd.messages.CartState.Settlement
-	0,  // 6: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
-	9,  // 7: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
-	10, // 8: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
-	3,  // 9: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
-	11, // 10: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
-	12, // 11: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
-	13, // 12: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 6: cartd.messages.CartState.branches:type_name -> cartd.messages.CartState.Branch
+	0,  // 7: cartd.messages.CartState.rounding:type_name -> cartd.messages.CartState.Rounding
+	10, // 8: cartd.messages.CartState.Line.item:type_name -> cartd.messages.AddItem
+	11, // 9: cartd.messages.CartState.Line.marking:type_name -> cartd.messages.LineItemMarking
+	3,  // 10: cartd.messages.CartState.Line.notice:type_name -> cartd.messages.CartState.Notice
+	12, // 11: cartd.messages.CartState.Voucher.terms:type_name -> cartd.messages.AddVoucher
+	13, // 12: cartd.messages.CartState.Delivery.address:type_name -> cartd.messages.Address
+	14, // 13: cartd.messages.CartState.Delivery.pickupPoint:type_name -> cartd.messages.PickupPoint
+	2,  // 14: cartd.messages.CartState.Branch.lines:type_name -> cartd.messages.CartState.Line
+	6,  // 15: cartd.messages.CartState.Branch.deliveries:type_name -> cartd.messages.CartState.Delivery
+	4,  // 16: cartd.messages.CartState.Branch.vouchers:type_name -> cartd.messages.CartState.Voucher
+	9,  // 17: cartd.messages.CartState.Branch.subscriptions:type_name -> cartd.messages.UpsertSubscriptionDetails
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_proto_init() }
@@ -881,7 +1047,7 @@ func file_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_proto_rawDesc), len(file_snapshot_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -310,7 +310,7 @@ export interface paths {
         };
         /**
          * Read a cart
-         * @description As it is now. Reading changes nothing, not even how long the cart stays.
+         * @description As it is now, or as it was. Reading changes nothing, not even how long the cart stays.
          */
         get: operations["getCart"];
         put?: never;
@@ -760,6 +760,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/carts/{id}/branches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the branches
+         * @description Those beside main that are open, in the order in which they were forked.
+         */
+        get: operations["listBranches"];
+        put?: never;
+        /**
+         * Fork a branch
+         * @description From main, or from the `branch` of the query: as it is now, or as it was at `fromVersion`. A branch's own versions begin at 1,
+         *     which is the fork. Names are taken for ever: 409 `branch_exists`. A cart has 32 open branches at most, and 256 in its life.
+         *     `If-Match` is about the branch that is forked. A repeat with the same key is answered 200 with the branch as it is now.
+         */
+        post: operations["forkBranch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/carts/{id}/branches/{b}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+                /**
+                 * @description The branch. What is no name of one names none.
+                 * @example gift
+                 */
+                b: components["parameters"]["BranchInPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Look at a branch, or compare it
+         * @description With `compare` the lines that differ from those of another branch, and the totals: `left` is the branch of the path, `right` the
+         *     one that `compare` names. Without it where the branch is and where it comes from.
+         */
+        get: operations["getBranch"];
+        put?: never;
+        post?: never;
+        /**
+         * Close a branch
+         * @description Its name stays taken, its events stay in the log. `main` cannot be closed.
+         */
+        delete: operations["deleteBranch"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/carts/{id}/branches/{b}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+                /**
+                 * @description The branch. What is no name of one names none.
+                 * @example gift
+                 */
+                b: components["parameters"]["BranchInPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give main what is in a branch
+         * @description Main takes over the branch's content as it is now, also when main has moved on; `If-Match` may name main's version or the
+         *     branch's. The branch stays. What main is the same as already changes nothing.
+         */
+        post: operations["promoteBranch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operations": {
         parameters: {
             query?: never;
@@ -866,6 +966,38 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        NewBranch: {
+            name: components["schemas"]["BranchName"];
+            /**
+             * Format: int64
+             * @description The version to begin with; without it the present one.
+             */
+            fromVersion?: number;
+        };
+        Branch: {
+            name: components["schemas"]["BranchName"];
+            version: components["schemas"]["Version"];
+            /** @description Main has none. */
+            forkedFrom?: {
+                branch: components["schemas"]["BranchName"];
+                version: components["schemas"]["Version"];
+            };
+        };
+        BranchList: {
+            branches: components["schemas"]["Branch"][];
+        };
+        Comparison: {
+            /** @description Lines that differ in more than their id and delivery. They are paired by id, the rest by SKU. */
+            items: {
+                sku: components["schemas"]["Sku"];
+                left: components["schemas"]["Item"] | null;
+                right: components["schemas"]["Item"] | null;
+            }[];
+            totalPrice: {
+                left: components["schemas"]["Price"];
+                right: components["schemas"]["Price"];
+            };
+        };
         OperationPage: {
             operations: components["schemas"]["Operation"][];
             /** Format: int64 */
@@ -1353,7 +1485,7 @@ export interface components {
         Mutations: {
             mutations: components["schemas"]["Mutation"][];
         };
-        Mutation: components["schemas"]["AddItemMutation"] | components["schemas"]["RemoveItemMutation"] | components["schemas"]["ChangeQuantityMutation"] | components["schemas"]["LineItemAttributesMutation"] | components["schemas"]["LineItemMarkingMutation"] | components["schemas"]["RemoveLineItemMarkingMutation"] | components["schemas"]["ClearCartMutation"] | components["schemas"]["SetDeliveryMutation"] | components["schemas"]["RemoveDeliveryMutation"] | components["schemas"]["SetPickupPointMutation"] | components["schemas"]["AddVoucherMutation"] | components["schemas"]["RemoveVoucherMutation"] | components["schemas"]["RefreshPricesMutation"] | components["schemas"]["SetUserIdMutation"] | components["schemas"]["UpsertSubscriptionDetailsMutation"] | components["schemas"]["InitializeCheckoutMutation"] | components["schemas"]["AbortCheckoutMutation"] | components["schemas"]["CheckoutExpiredMutation"] | components["schemas"]["OrderCreatedMutation"] | components["schemas"]["CartCreatedMutation"] | components["schemas"]["CartDeletedMutation"];
+        Mutation: components["schemas"]["AddItemMutation"] | components["schemas"]["RemoveItemMutation"] | components["schemas"]["ChangeQuantityMutation"] | components["schemas"]["LineItemAttributesMutation"] | components["schemas"]["LineItemMarkingMutation"] | components["schemas"]["RemoveLineItemMarkingMutation"] | components["schemas"]["ClearCartMutation"] | components["schemas"]["SetDeliveryMutation"] | components["schemas"]["RemoveDeliveryMutation"] | components["schemas"]["SetPickupPointMutation"] | components["schemas"]["AddVoucherMutation"] | components["schemas"]["RemoveVoucherMutation"] | components["schemas"]["RefreshPricesMutation"] | components["schemas"]["SetUserIdMutation"] | components["schemas"]["UpsertSubscriptionDetailsMutation"] | components["schemas"]["InitializeCheckoutMutation"] | components["schemas"]["AbortCheckoutMutation"] | components["schemas"]["CheckoutExpiredMutation"] | components["schemas"]["OrderCreatedMutation"] | components["schemas"]["CartCreatedMutation"] | components["schemas"]["CartDeletedMutation"] | components["schemas"]["BranchPromotedMutation"] | components["schemas"]["BranchDeletedMutation"];
         /** @description Adds a line, or raises the quantity of one that is the same. */
         AddItemMutation: {
             /**
@@ -1541,6 +1673,26 @@ export interface components {
              * @enum {string}
              */
             type: "CartDeleted";
+            payload?: components["schemas"]["EmptyPayload"];
+        };
+        /** @description Gives main what is in a branch. */
+        BranchPromotedMutation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "BranchPromoted";
+            payload: {
+                branch: components["schemas"]["BranchName"];
+            };
+        };
+        /** @description Closes the branch of the query. */
+        BranchDeletedMutation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "BranchDeleted";
             payload?: components["schemas"]["EmptyPayload"];
         };
         LinePayload: {
@@ -1748,6 +1900,78 @@ export interface components {
         };
     };
     responses: {
+        /** @description The branch is there. */
+        BranchForked: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                "Cache-Control": components["headers"]["CacheControl"];
+                Location: components["headers"]["BranchLocation"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Branch"];
+            };
+        };
+        /** @description The branch as it is now. */
+        Branch: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                "Cache-Control": components["headers"]["CacheControl"];
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Branch"];
+            };
+        };
+        /** @description The branches. */
+        BranchList: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["BranchList"];
+            };
+        };
+        /** @description The branch, or what differs. */
+        BranchOrComparison: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Branch"] | components["schemas"]["Comparison"];
+            };
+        };
+        /** @description The branch is closed. */
+        BranchDeleted: {
+            headers: {
+                "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The cart has a branch of this name, or had one. */
+        BranchExists: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 409;
+                    /** @enum {unknown} */
+                    code?: "branch_exists";
+                };
+            };
+        };
         /** @description The cart was made. */
         Created: {
             headers: {
@@ -2352,7 +2576,7 @@ export interface components {
          */
         PartId: components["schemas"]["PartId"];
         /**
-         * @description The cart's branch. A server that has no branches has `main` alone.
+         * @description The cart's branch; without it `main`.
          * @example main
          */
         Branch: components["schemas"]["BranchName"];
@@ -2398,6 +2622,18 @@ export interface components {
         Since: string;
         /** @description Before this time. */
         Until: string;
+        /**
+         * @description The branch. What is no name of one names none.
+         * @example gift
+         */
+        BranchInPath: components["schemas"]["BranchName"];
+        /** @description The cart as it was at this version of the branch, each event of which is one. One that never was: 404 `not_found`. Not together with `at`. */
+        AtVersion: number;
+        /**
+         * @description The cart as it was at this time. Before the branch's first event there is nothing, 404 `not_found`.
+         * @example 2026-11-21T14:00:00Z
+         */
+        AtTime: string;
     };
     requestBodies: never;
     headers: {
@@ -2454,6 +2690,8 @@ export interface components {
         CacheControl: string;
         /** @description Scripts and styles of this server only, none in the page itself. */
         ContentSecurityPolicy: string;
+        /** @description Where the branch is. */
+        BranchLocation: string;
     };
     pathItems: never;
 }
@@ -2463,7 +2701,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2500,7 +2738,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2558,7 +2796,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2617,7 +2855,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2670,7 +2908,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2729,7 +2967,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2772,7 +3010,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2831,7 +3069,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2890,7 +3128,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -2949,7 +3187,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3008,7 +3246,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3067,7 +3305,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3131,7 +3369,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3189,7 +3427,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3253,7 +3491,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3312,7 +3550,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3370,7 +3608,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3428,7 +3666,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3557,10 +3795,17 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
+                /** @description The cart as it was at this version of the branch, each event of which is one. One that never was: 404 `not_found`. Not together with `at`. */
+                version?: components["parameters"]["AtVersion"];
+                /**
+                 * @description The cart as it was at this time. Before the branch's first event there is nothing, 404 `not_found`.
+                 * @example 2026-11-21T14:00:00Z
+                 */
+                at?: components["parameters"]["AtTime"];
             };
             header?: {
                 /**
@@ -3600,7 +3845,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3653,7 +3898,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3715,7 +3960,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3777,7 +4022,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3839,7 +4084,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3898,7 +4143,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -3952,7 +4197,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4015,7 +4260,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4078,7 +4323,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4136,7 +4381,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4199,7 +4444,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4266,7 +4511,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4329,7 +4574,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4392,7 +4637,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4459,7 +4704,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4522,7 +4767,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4585,7 +4830,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4647,7 +4892,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4705,7 +4950,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4767,7 +5012,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The cart's branch. A server that has no branches has `main` alone.
+                 * @description The cart's branch; without it `main`.
                  * @example main
                  */
                 branch?: components["parameters"]["Branch"];
@@ -4815,6 +5060,273 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["PartNotFound"];
             409: components["responses"]["MutationRefused"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["VersionConflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["OutcomeUnknown"];
+        };
+    };
+    listBranches: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The cart's branch; without it `main`.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["BranchList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["CartNotFound"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    forkBranch: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The cart's branch; without it `main`.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
+            header?: {
+                /**
+                 * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
+                 *     cart as it is now, with `Idempotent-Replayed: true`. With another method, path or body: 422 `idempotency_key_reused`.
+                 * @example 5f0c6a1e-click-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description The `ETag` of the version that the change is meant for, one only; `*` is any. A tag that is not of cartd matches no version.
+                 * @example "main-4"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description `return=minimal`: the answer to a change leaves the cart out (RFC 7240).
+                 * @example return=minimal
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBranch"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Branch"];
+            201: components["responses"]["BranchForked"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["CartNotFound"];
+            409: components["responses"]["BranchExists"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["VersionConflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["OutcomeUnknown"];
+        };
+    };
+    getBranch: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The cart's branch; without it `main`.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+                /**
+                 * @description The branch to compare with.
+                 * @example main
+                 */
+                compare?: components["schemas"]["BranchName"];
+            };
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+                /**
+                 * @description The branch. What is no name of one names none.
+                 * @example gift
+                 */
+                b: components["parameters"]["BranchInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["BranchOrComparison"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["CartNotFound"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteBranch: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The cart's branch; without it `main`.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
+            header?: {
+                /**
+                 * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
+                 *     cart as it is now, with `Idempotent-Replayed: true`. With another method, path or body: 422 `idempotency_key_reused`.
+                 * @example 5f0c6a1e-click-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description The `ETag` of the version that the change is meant for, one only; `*` is any. A tag that is not of cartd matches no version.
+                 * @example "main-4"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+                /**
+                 * @description The branch. What is no name of one names none.
+                 * @example gift
+                 */
+                b: components["parameters"]["BranchInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["BranchDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["CartNotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["VersionConflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            504: components["responses"]["OutcomeUnknown"];
+        };
+    };
+    promoteBranch: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The cart's branch; without it `main`.
+                 * @example main
+                 */
+                branch?: components["parameters"]["Branch"];
+            };
+            header?: {
+                /**
+                 * @description Names the change, for the cart's whole life. Sent again with the same request it applies nothing, and the answer is the
+                 *     cart as it is now, with `Idempotent-Replayed: true`. With another method, path or body: 422 `idempotency_key_reused`.
+                 * @example 5f0c6a1e-click-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description The `ETag` of the version that the change is meant for, one only; `*` is any. A tag that is not of cartd matches no version.
+                 * @example "main-4"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /**
+                 * @description `return=minimal`: the answer to a change leaves the cart out (RFC 7240).
+                 * @example return=minimal
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The cart's id. What is no id names no cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                id: components["parameters"]["CartId"];
+                /**
+                 * @description The branch. What is no name of one names none.
+                 * @example gift
+                 */
+                b: components["parameters"]["BranchInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Changed"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["CartNotFound"];
+            409: components["responses"]["CartClosed"];
             410: components["responses"]["Gone"];
             412: components["responses"]["VersionConflict"];
             413: components["responses"]["PayloadTooLarge"];

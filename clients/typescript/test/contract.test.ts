@@ -45,6 +45,11 @@ const methods: Record<keyof operations, keyof CartClient | `session.${keyof Sess
   abortCheckout: "abortCheckout",
   createOrder: "createOrder",
   applyMutations: "applyMutations",
+  listBranches: null,
+  forkBranch: null,
+  getBranch: null,
+  deleteBranch: null,
+  promoteBranch: null,
   listOperations: null, // for operators
   getOperationStats: null,
   getContract: null,

@@ -141,6 +141,9 @@ func (a *activation) restore(h *history, r *replayer, load func([]byte) error) (
 		if err == nil {
 			return snap.Offset
 		}
+		if errors.Is(err, eventlog.ErrPassedOver) {
+			continue
+		}
 		l.metrics.SnapshotsUnused.Inc()
 		l.opts.Logger.Warn("snapshot is not used", "stream", s.id.String(), "file", path, "error", err)
 	}
