@@ -295,6 +295,34 @@ func TestPeer14OldCartsAreCleanedUpInBatchesWhileShoppersGoOn(t *testing.T) {
 	}
 }
 
+// Among a million of dead carts a forgotten checkout is not to wait until they are all gone: the next sweep begins with it.
+func TestSweepThatTakesLongLeavesTheRestToTheNext(t *testing.T) {
+	s := newShop(t)
+	s.every = time.Nanosecond
+	s.open()
+	const dead = batchCarts + 44
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := w; i < dead; i += 16 {
+				s.reply(name("dead", i), &actor.Command{Steps: []actor.Step{{Mutation: add("A")}}, Minimal: true, Leave: true})
+			}
+		})
+	}
+	wg.Wait()
+	s.later(31 * day)
+	s.must("paying", add("A"), &messages.InitializeCheckout{OrderId: "o", TtlMillis: time.Hour.Milliseconds()})
+	m := s.sweep()
+	if n, left := swept(t, m, doneExpired), value(t, m.Backlog); n != batchCarts || left != dead-batchCarts {
+		t.Errorf("%d carts have expired and %d are told to be left, want a batch and the %d others", n, left, dead-batchCarts)
+	}
+	s.later(time.Hour)
+	m = s.sweep()
+	if ended, n, left := swept(t, m, doneCheckout), swept(t, m, doneExpired), value(t, m.Backlog); ended != 1 || n != dead-batchCarts || left != 0 {
+		t.Errorf("then %d checkouts were ended, %d carts have expired, %d are left; want 1, %d, none", ended, n, left, dead-batchCarts)
+	}
+}
+
 // full is a log without room.
 type full struct{ *filelog.Log }
 
