@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -277,4 +278,39 @@ func killInALoop(t *testing.T, rounds, writers int, repeat bool) {
 	t.Logf("%d kills, %d adds, %d of them without an answer, of which %d were found applied when repeated", rounds, len(l.adds), unknown, l.replayed)
 	s.signal(syscall.SIGTERM)
 	s.wantExit(0)
+}
+
+// TestOneKeyIsOneEventThoughTheServerDiesBeforeItAnswers: 20 requests at once with one key, and a kill when the event is on
+// stable storage and nobody has been told yet. The repeats, 20 at once again, add nothing.
+func TestOneKeyIsOneEventThoughTheServerDiesBeforeItAnswers(t *testing.T) {
+	t.Parallel()
+	const clicks = 20
+	data := t.TempDir()
+	s := serve(t, data)
+	s.create(t, "c")
+	path, body := "/v1/carts/c/items", `{"sku":"85123A","quantity":6}`
+	for range clicks {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.api, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() // whatever is answered here, nobody reads it
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+	}
+	eventually(t, "the click is stored", func() bool { return s.cart(t, "c").Version > 1 })
+	s.kill()
+	s = serve(t, data)
+	var wg sync.WaitGroup
+	for range clicks {
+		wg.Go(func() {
+			a, err := s.try("POST", path, body, "Idempotency-Key", "k")
+			if err != nil || a.status != http.StatusOK || a.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("a repeat: %d %s, %v; want the answer to what was stored", a.status, a.body, err)
+			}
+		})
+	}
+	wg.Wait()
+	if c := s.cart(t, "c"); c.Version != 2 || len(c.Items) != 1 || c.Items[0].Qty != 6 {
+		t.Errorf("the cart is %+v, want one click and no more", c)
+	}
 }

@@ -24,6 +24,17 @@ func (s *server) admit(r *http.Request) error {
 	return s.authenticate(r, exchangeOf(r))
 }
 
+// refusedBody is how long the body of a request that is not handled at all is waited for.
+const refusedBody = 200 * time.Millisecond
+
+// waitLittle keeps net/http from waiting for the rest of a body until --read-timeout, before it sends the answer or closes
+// the connection: who is refused could keep a busy connection for each request that he is refused.
+func waitLittle(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBody)) //nolint:errcheck // tests have no connection
+	}
+}
+
 // slowRequest is from when on a request's handling is worth a line in the log.
 const slowRequest = time.Second
 

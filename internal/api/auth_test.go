@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,37 @@ var everyCartRoute = []struct{ method, path, body string }{
 	{"DELETE", "/vouchers/1", ""},
 	{"POST", "/refresh", ""},
 	{"PUT", "/subscription-details", `{"offeringCode":"o"}`},
+	{"GET", "?branch=gift", ""},
+	{"GET", "?version=1", ""},
+	{"GET", "?at=2100-01-01T00:00:00Z", ""},
+	{"GET", "/events?branch=gift", ""},
+	{"GET", "/branches", ""},
+	{"POST", "/branches", `{"name":"gift"}`},
+	{"GET", "/branches/main", ""},
+	{"GET", "/branches/gift?compare=main", ""},
+	{"POST", "/branches/gift/promote", ""},
+	{"DELETE", "/branches/gift", ""},
+}
+
+// A route that is new has to be above, or to be named here: those that are the backend's, and two with tests of their own.
+func TestEachRouteOfACartIsTriedByStrangers(t *testing.T) {
+	apart := []string{"POST /v1/carts/{id}/order", "POST /v1/carts/{id}/mutations", "POST /v1/carts/{id}/merge", "PUT /v1/carts/{id}/user"}
+	variable := regexp.MustCompile(`\{[a-z]+\}`)
+	for _, route := range api.Routes() {
+		method, path, _ := strings.Cut(route, " ")
+		rest, ok := strings.CutPrefix(path, "/v1/carts/{id}")
+		if !ok || slices.Contains(apart, route) {
+			continue
+		}
+		form := regexp.MustCompile("^" + variable.ReplaceAllString(rest, "[^/?]+") + `(\?|$)`)
+		tried := false
+		for _, tc := range everyCartRoute {
+			tried = tried || tc.method == method && form.MatchString(tc.path)
+		}
+		if !tried {
+			t.Errorf("%s is not tried by a stranger", route)
+		}
+	}
 }
 
 func TestBoundCartIsThereForItsUserAlone(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	// clientsKept is how many clients a shard remembers for certain, those that came last. It remembers as many again for
 	// a while: 65,536 altogether at most, in some 10 MB, however many addresses there are.
 	clientsKept = 2048
+	// maxWait is the longest that a client is told to wait, however low its rate is.
+	maxWait = 365 * 24 * time.Hour
 )
 
 // clients bounds the rate of requests of each client's address. Who has been forgotten starts anew: with so many others
@@ -50,12 +52,11 @@ func newClients(perSecond float64, proxies []netip.Prefix) *clients {
 // wait returns how long the client should wait before its next request; 0 if this one is within its rate.
 func (c *clients) wait(client netip.Addr, now time.Time) time.Duration {
 	limiter := c.shards[maphash.Comparable(c.seed, client)%clientShards].limiter(client, c)
-	r := limiter.ReserveN(now, 1)
-	delay := r.DelayFrom(now)
-	if delay > 0 {
-		r.CancelAt(now)
+	if limiter.AllowN(now, 1) { // a reservation that is cancelled gives nothing back if others reserve meanwhile
+		return 0
 	}
-	return delay
+	seconds := (1 - limiter.TokensAt(now)) / float64(c.limit)
+	return time.Duration(max(1, min(seconds, maxWait.Seconds())*float64(time.Second)))
 }
 
 func (s *clientShard) limiter(client netip.Addr, c *clients) *rate.Limiter {

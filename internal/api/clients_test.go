@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -31,6 +32,34 @@ func TestEachClientHasARateOfItsOwn(t *testing.T) {
 	}
 	if newClients(0, nil) != nil || newClients(0.1, nil).wait(one, now) != 0 {
 		t.Error("a rate of 0 limits, or a small one lets nobody in")
+	}
+}
+
+// Requests that are refused at the same time do not put off when the client is let in again.
+func TestRefusedRequestsCostNothingHoweverManyComeAtOnce(t *testing.T) {
+	c := newClients(1, nil)
+	now := time.Unix(1000, 0)
+	one := netip.MustParseAddr("192.0.2.1")
+	if d := c.wait(one, now); d != 0 {
+		t.Fatalf("the first is to wait %v", d)
+	}
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 20_000 {
+				if d := c.wait(one, now); d != time.Second {
+					t.Errorf("one request too many is to wait %v, want 1s", d)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if d := c.wait(one, now.Add(time.Second)); d != 0 {
+		t.Errorf("after the time that it was told the client is to wait %v", d)
+	}
+	if c = newClients(1e-300, nil); c.wait(one, now) != 0 || c.wait(one, now) != maxWait {
+		t.Error("the wait for a rate that is next to nothing is not the longest")
 	}
 }
 

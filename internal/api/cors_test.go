@@ -120,7 +120,7 @@ func TestPagesOfConfiguredOriginsMayReadAnswers(t *testing.T) {
 		path, origin, allowed, credentials string
 	}{
 		{"/cart", shopOrigin, shopOrigin, "true"}, {"/cart/", shopOrigin, shopOrigin, "true"}, {"/cart/nobody", "http://localhost:3000", "http://localhost:3000", "true"},
-		{cart, shopOrigin, shopOrigin, ""}, {"/nowhere", shopOrigin, shopOrigin, ""}, {"/cartoon", shopOrigin, shopOrigin, ""},
+		{cart, shopOrigin, shopOrigin, ""}, {"/openapi.json", shopOrigin, shopOrigin, ""}, {"/openapi.json", evilOrigin, "", ""}, {"/nowhere", shopOrigin, shopOrigin, ""}, {"/cartoon", shopOrigin, shopOrigin, ""},
 		{"/cart", evilOrigin, "", ""}, {cart, evilOrigin, "", ""}, {cart, "null", "", ""}, {cart, "https://shop.example.evil.example", "", ""}, {cart, "http://shop.example", "", ""}, {cart, "", "", ""},
 	} {
 		var headers []string

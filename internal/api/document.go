@@ -46,7 +46,7 @@ func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("ETag", d.etag)
 	h.Set("Cache-Control", "public, no-cache") // kept by whom you like, and asked for anew: it changes with the program
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")           // beside the Origin, where pages of others may read it
 	for _, tag := range tags {
 		if tag == "*" || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(d.etag, "W/") {
 			w.WriteHeader(http.StatusNotModified)

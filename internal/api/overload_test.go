@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -133,6 +135,42 @@ func TestBodyThatPromisesTooMuchIsNotRead(t *testing.T) {
 		t.Errorf("got %v, %v, want 413 and the end of the connection", resp, err)
 	}
 	resp.Body.Close()
+}
+
+// Who may not ask does not keep a connection busy with a body that does not come.
+func TestBodyOfARequestBeyondTheRateIsNotWaitedFor(t *testing.T) {
+	s := openShop(t, func(o *api.Options) { o.RateLimit = 0.01 })
+	s.want(s.request("GET", "/cart", ""), 404, "cart_not_found")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second)) //nolint:errcheck // or it would wait for ever
+	fmt.Fprint(conn, "POST /cart HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != http.StatusTooManyRequests || !resp.Close {
+		t.Fatalf("got %v, %v, want 429 and the end of the connection", resp, err)
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Errorf("the connection does not end: %v", err)
+	}
+
+	// Whose body has come keeps the connection.
+	if conn, err = net.Dial("tcp", strings.TrimPrefix(s.url, "http://")); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r.Reset(conn)
+	for range 3 {
+		fmt.Fprintf(conn, "POST /cart HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(addLantern), addLantern)
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil || resp.StatusCode != http.StatusTooManyRequests || resp.Close {
+			t.Fatalf("got %v, %v, want 429 and the connection kept", resp, err)
+		}
+		io.Copy(io.Discard, resp.Body) //nolint:errcheck // the next answer would tell
+	}
 }
 
 func TestDeepNestingIsRefused(t *testing.T) {

@@ -116,6 +116,7 @@ func (s *server) handle(path string, m methods) http.Handler {
 		err := s.admit(r)
 		switch {
 		case err != nil:
+			waitLittle(w, r)
 			s.fail(w, r, err)
 		case m == nil:
 			s.fail(w, r, errNotFound)

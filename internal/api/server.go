@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sys/cpu"
 
 	"cartd/internal/catalog"
 	"cartd/internal/courier"
@@ -112,13 +113,17 @@ type server struct {
 	Options
 	tokens       tokens
 	deadlines    *deadlines
-	clients      *clients     // nil: nobody is limited
-	buffered     atomic.Int64 // bytes of larger bodies
-	working      atomic.Int64 // requests that are worked on
+	clients      *clients // nil: nobody is limited
 	crossOrigin  *http.CrossOriginProtection
 	successorKey [32]byte
 
 	cartStreams, feedStreams chan struct{} // each open stream has put something in
+
+	// Counts are written by every request, on all processors: apart from what is only read, which would be fetched anew.
+	_        cpu.CacheLinePad
+	working  atomic.Int64 // requests that are worked on
+	buffered atomic.Int64 // bytes of larger bodies
+	_        cpu.CacheLinePad
 }
 
 // New returns the handler of the public port.

@@ -48,7 +48,7 @@ func (s *server) session(h handler) handler {
 			return err
 		}
 		err = h(w, r)
-		if err == nil || !over(err) || r.Header["If-Match"] != nil { // who names a version means this cart
+		if err == nil || !known || !over(err) || r.Header["If-Match"] != nil { // who names a version means this cart
 			return err
 		}
 		return s.startAnew(w, r, h, err)

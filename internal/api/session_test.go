@@ -131,7 +131,7 @@ func TestSessionTakesTheHeadersOfTheResourceAPI(t *testing.T) {
 
 func TestCookieIsHandedOutOnceAndOnlyWhenItIsNew(t *testing.T) {
 	s := openShop(t, nil)
-	for _, ask := range [][3]string{{"GET", "/cart", ""}, {"HEAD", "/cart", ""}, {"POST", "/cart", addLantern}, {"POST", "/cart", "nonsense"}, {"DELETE", "/cart/1", ""}} {
+	for _, ask := range [][3]string{{"GET", "/cart", ""}, {"HEAD", "/cart", ""}, {"POST", "/cart", addLantern}, {"POST", "/cart", "nonsense"}, {"DELETE", "/cart/1", ""}, {"POST", "/cart?branch=gift", addLantern}} {
 		b := &browser{shop: s}
 		b.ask(ask[0], ask[1], ask[2])
 		first := b.cart

@@ -93,6 +93,8 @@ var fuzzStates = []func() []actor.Mutation{
 	func() []actor.Mutation {
 		return append(fullCart(), &messages.MergeStarted{Into: "C9"}, &messages.CartMerged{Into: "C9", Started: 11})
 	},
+	func() []actor.Mutation { return append(fullCart(), &messages.CartDeleted{}) },
+	func() []actor.Mutation { return append(fullCart(), &messages.CartExpired{}) },
 	func() []actor.Mutation { return append(limitedCart(), &messages.AbortCheckout{}) },
 	limitedCart,
 	func() []actor.Mutation { return append(limitedCart(), &messages.OrderCreated{OrderId: "o-9"}) },

@@ -489,6 +489,13 @@ var lines = []line{
 		pkg:     filelogPkg, run: "TestArchiveIsTheWholeLogAndIsReadAsThat",
 	},
 	{
+		promise: "a start makes no file of an archived stream again",
+		file:    filelogPkg + "/recovery.go",
+		old:     "archived || err != nil {\n\t\treturn 0, err",
+		new:     "archived && false || err != nil {\n\t\treturn 0, err",
+		pkg:     filelogPkg, run: "TestArchivedCartIsNotMadeAgainByAStartWithoutACheckpoint",
+	},
+	{
 		promise: "a log with damage is not archived",
 		file:    filelogPkg + "/archive.go",
 		old:     "ok = err == nil && !bad &&",

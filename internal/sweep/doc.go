@@ -14,8 +14,9 @@
 // mailbox. A cart that a shopper has changed meanwhile refuses, and that is no failure.
 //
 // Few carts are activated at once, and leave memory with their answer; between batches the sweeper rests. Nothing is kept
-// but what the list says: a sweep that is cut off, by the end of the process too, goes on with the next one. While the log
-// cannot be written to, a full disk among the reasons, nothing is swept.
+// but what the list says: a sweep that is cut off, by the end of the process too, goes on with the next one. None stays
+// with one kind for longer than it is to the next sweep, so that checkouts do not wait for the last of a million expired
+// carts. While the log cannot be written to, a full disk among the reasons, nothing is swept.
 //
 //	sweeper := sweep.Start(sweep.Options{Carts: grains, Rows: list, Logs: store, Lifetimes: lifetimes, Every: 5 * time.Minute})
 //	defer sweeper.Close() // before the list, the grains and the log

@@ -41,6 +41,7 @@ type shop struct {
 	list    *readmodel.Model
 	asked   func()                       // by the sweeper; nil: nobody is told
 	send    func(string, []actor.Errand) // nil: the courier
+	every   time.Duration                // 0: the default
 
 	active, most atomic.Int64 // carts
 }
@@ -146,7 +147,7 @@ func (s *shop) sweep() *Metrics {
 }
 
 func (s *shop) trySweep(ctx context.Context, logs Logs) (*Metrics, error) {
-	sweeper := &Sweeper{opts: Options{Carts: s, Rows: s.list, Logs: logs, Lifetimes: lives, Now: s.now}.withDefaults()}
+	sweeper := &Sweeper{opts: Options{Carts: s, Rows: s.list, Logs: logs, Lifetimes: lives, Now: s.now, Every: s.every}.withDefaults()}
 	return sweeper.opts.Metrics, sweeper.sweep(ctx)
 }
 

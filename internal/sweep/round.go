@@ -90,7 +90,9 @@ func (r *round) each(ctx context.Context, rows iter.Seq2[grain.Summary, error], 
 	})
 }
 
-// batches calls do for the rows, with a rest behind each batch that is full. It stops when the log cannot be written to.
+// batches calls do for the rows, with a rest behind each batch that is full. When that has taken as long as it is from one
+// sweep to the next, it only counts what is left: the next one looks for forgotten checkouts first. It stops when the log
+// cannot be written to.
 func (r *round) batches(ctx context.Context, rows iter.Seq2[grain.Summary, error], do func([]grain.Summary) error) error {
 	batch := make([]grain.Summary, 0, batchCarts)
 	flush := func() (time.Duration, error) {
@@ -102,11 +104,14 @@ func (r *round) batches(ctx context.Context, rows iter.Seq2[grain.Summary, error
 		batch = batch[:0]
 		return time.Since(start), err
 	}
+	began, late := time.Now(), false
 	for row, err := range rows {
 		if err != nil {
 			return err
 		}
-		r.found++
+		if r.found++; late {
+			continue
+		}
 		if batch = append(batch, row); len(batch) < batchCarts {
 			continue
 		}
@@ -117,6 +122,7 @@ func (r *round) batches(ctx context.Context, rows iter.Seq2[grain.Summary, error
 		if !sleep(ctx, time.Duration(r.rest)*took) {
 			return context.Cause(ctx)
 		}
+		late = time.Since(began) >= r.opts.Every
 	}
 	if len(batch) == 0 {
 		return nil

@@ -132,6 +132,22 @@ func TestForgottenCheckoutIsEndedAndItsCartThenExpires(t *testing.T) {
 	}
 }
 
+// A list that is late still has a cart as open that was frozen for longer than it may rest: the end of the freeze is a
+// change, from which on it may rest.
+func TestCartDoesNotExpireWithTheEndOfItsCheckout(t *testing.T) {
+	s := newShop(t)
+	s.open()
+	s.must("c", add("A"), &messages.InitializeCheckout{OrderId: "o-1", TtlMillis: (40 * day).Milliseconds()})
+	s.later(40 * day)
+	if code := s.ask("c", &messages.CartExpired{}); code != "cart_not_expired" {
+		t.Errorf("asked to expire at the end of its checkout: %q, want cart_not_expired", code)
+	}
+	s.sweep()
+	if c, code := s.read("c"); c.Status != "open" || c.ExpiresAt != "2027-01-30T02:26:22Z" {
+		t.Errorf("got %+v, %s; want an open cart that may rest from now on", c, code)
+	}
+}
+
 // A merge whose courier died is brought to its end without anybody asking for either cart.
 func TestErrandsThatWereCutOffAreResumed(t *testing.T) {
 	s := newShop(t)
@@ -276,6 +292,34 @@ func TestPeer14OldCartsAreCleanedUpInBatchesWhileShoppersGoOn(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(s.dir, "carts", "*", "dead-*")); err != nil || len(left) > 0 {
 		t.Errorf("%d files of dead carts are left among the living, %v", len(left), err)
+	}
+}
+
+// Among a million of dead carts a forgotten checkout is not to wait until they are all gone: the next sweep begins with it.
+func TestSweepThatTakesLongLeavesTheRestToTheNext(t *testing.T) {
+	s := newShop(t)
+	s.every = time.Nanosecond
+	s.open()
+	const dead = batchCarts + 44
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := w; i < dead; i += 16 {
+				s.reply(name("dead", i), &actor.Command{Steps: []actor.Step{{Mutation: add("A")}}, Minimal: true, Leave: true})
+			}
+		})
+	}
+	wg.Wait()
+	s.later(31 * day)
+	s.must("paying", add("A"), &messages.InitializeCheckout{OrderId: "o", TtlMillis: time.Hour.Milliseconds()})
+	m := s.sweep()
+	if n, left := swept(t, m, doneExpired), value(t, m.Backlog); n != batchCarts || left != dead-batchCarts {
+		t.Errorf("%d carts have expired and %d are told to be left, want a batch and the %d others", n, left, dead-batchCarts)
+	}
+	s.later(time.Hour)
+	m = s.sweep()
+	if ended, n, left := swept(t, m, doneCheckout), swept(t, m, doneExpired), value(t, m.Backlog); ended != 1 || n != dead-batchCarts || left != 0 {
+		t.Errorf("then %d checkouts were ended, %d carts have expired, %d are left; want 1, %d, none", ended, n, left, dead-batchCarts)
 	}
 }
 

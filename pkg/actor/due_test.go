@@ -50,3 +50,47 @@ func TestWhatIsDueDoesNotHappenForACommandWithoutEffect(t *testing.T) {
 		}
 	}
 }
+
+func TestHandlersAreToldOfTheChangeBeforeThemLiveAndReplayed(t *testing.T) {
+	now := time.Date(2026, 11, 21, 2, 26, 22, 0, time.UTC)
+	ago := make(map[int]time.Duration)
+	h := newHost(t, func(cfg *actor.Config[sum]) {
+		dueAt(cfg)
+		cfg.Now = func() time.Time { return now }
+		cfg.Registry = actor.NewMutationRegistry[sum]()
+		actor.Register(cfg.Registry, "Add", func(s *sum, m *add, meta actor.Meta) error {
+			s.total, ago[m.N] = s.total+m.N, meta.Time.Sub(meta.Last)
+			return nil
+		})
+		actor.Register(cfg.Registry, "Reset", func(s *sum, _ *reset, _ actor.Meta) error {
+			s.total = 0
+			return nil
+		})
+	})
+	h.ask(t, "a", required(&add{1}))
+	now = now.Add(time.Hour)
+	h.ask(t, "a", required(&add{12}))
+	now = now.Add(time.Hour)
+	h.ask(t, "a", required(&add{2}, &add{3})) // behind a reset, which is due
+	now = now.Add(time.Hour)
+	branch := required(&add{4}, &add{5}) // of which main knows nothing
+	branch.Branch = "b"
+	h.ask(t, "a", branch)
+	want := map[int]time.Duration{12: time.Hour, 2: 0, 3: 0, 4: time.Hour, 5: time.Hour}
+	check := func(when string) {
+		t.Helper()
+		for n, d := range want {
+			if ago[n] != d {
+				t.Errorf("%s: add of %d is told that the last change was %v ago, want %v", when, n, ago[n], d)
+			}
+		}
+	}
+	check("live")
+	clear(ago)
+	h.end(t, "a")
+	h.view(t, "a")
+	if len(ago) != 6 {
+		t.Fatalf("%d adds were replayed, want 6", len(ago))
+	}
+	check("replayed")
+}

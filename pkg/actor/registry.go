@@ -20,7 +20,7 @@ type Meta struct {
 	Branch  string    // the line of versions that the event is in; "" is main
 	Version uint64    // the event's number in its branch, from 1
 	ID      uuid.UUID // zero only in events of logs that had no ids
-	// Last is when the grain had changed last before. Zero if it never had, or if another service had changed it.
+	// Last is when main had changed last before. Zero if it never had, or if another service had changed it.
 	Last time.Time
 }
 

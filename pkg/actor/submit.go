@@ -185,14 +185,14 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		state = g.cfg.Clone(g.state) // a later step may be refused, and then nothing must have happened
 	}
 
-	now, batch := g.now(), make([]Event, 0, len(cmd.Steps))
+	now, last, batch := g.now(), g.info.changed(), make([]Event, 0, len(cmd.Steps))
 	if m := g.before(cmd, now); m != nil {
 		if state == g.state {
 			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 		}
 		ev := Event{Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
-		if out, changed := g.step(state, m, &ev); changed {
-			batch = append(batch, ev)
+		if out, changed := g.step(state, m, &ev, last); changed {
+			batch, last = append(batch, ev), now
 		} else if out.Refusal != nil {
 			return nil, &Reply{Version: info.Version, Refusal: out.Refusal}
 		}
@@ -201,12 +201,15 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
 		ev := Event{Branch: cmd.Branch, Version: info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
-		out, changed := g.step(state, step.Mutation, &ev)
+		out, changed := g.step(state, step.Mutation, &ev, last)
 		reply.Outcomes = append(reply.Outcomes, out)
 		switch {
 		case out.Refusal == nil:
 			if changed {
 				batch = append(batch, ev)
+			}
+			if changed && cmd.Branch == "" { // of the others' events main knows nothing
+				last = now
 			}
 			if step.Optional {
 				accepted++
@@ -264,8 +267,9 @@ func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
 // payloadBytes is room for what most mutations encode to.
 const payloadBytes = 256
 
-// step applies one mutation and completes ev; changed is false when there is nothing to store.
-func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed bool) {
+// step applies one mutation, before which the grain has changed at last, and completes ev; changed is false when there is
+// nothing to store.
+func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time) (out Outcome, changed bool) {
 	name, ok := g.cfg.Registry.Name(m)
 	if !ok {
 		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
@@ -277,7 +281,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event) (out Outcome, changed b
 	}
 	out = Outcome{Type: name, Payload: payload}
 	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: g.info.changed()})
+	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}

@@ -1,6 +1,7 @@
 package filelog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,8 @@ func openArchive(fs vfs.FS, path string) (p *sealedPart, err error) {
 // Archive makes archives of the logs of streams that have come to their end, and returns those that are archived when it
 // returns. From then on they take no more events; all that reads them goes on as before. A log whose last event is not a
 // sound one of type last is left as it is, and so is each for which there is no time now: while a backup reads the
-// files, while appends wait. Asking again does what is left to be done, after a crash too.
+// files, while appends wait. Asking again does what is left to be done, after a crash too. A log that cannot be read keeps
+// the others from nothing: the error is that of the first one.
 //
 // It waits for a checkpoint, since the journal must not know more of a stream than its archive. It takes at most as much
 // room as a log has while it writes its archive, and returns ErrLowSpace when that is not there.
@@ -61,18 +63,22 @@ func (l *Log) Archive(ctx context.Context, ids []eventlog.StreamID, last string)
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	for _, id := range ids {
-		if err := errors.Join(context.Cause(ctx), l.unusable()); err != nil {
-			return archived, err
+		if end := errors.Join(context.Cause(ctx), l.unusable()); end != nil {
+			return archived, errors.Join(err, end)
 		}
-		done, err := l.archive(ctx, id, last)
-		if err != nil {
-			return archived, fmt.Errorf("archive %s: %w", id, err)
+		done, failed := l.archive(ctx, id, last)
+		if failed != nil {
+			failed = fmt.Errorf("archive %s: %w", id, failed)
+			if errors.Is(failed, eventlog.ErrLowSpace) {
+				return archived, failed
+			}
+			err = cmp.Or(err, failed)
 		}
 		if done {
 			archived = append(archived, id)
 		}
 	}
-	return archived, nil
+	return archived, err
 }
 
 // checkpointAll makes a checkpoint if the streams' files may lack something of the journal.

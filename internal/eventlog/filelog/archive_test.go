@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -249,6 +250,28 @@ func TestNothingIsArchivedWhileABackupReads(t *testing.T) {
 	mustArchive(t, l, all["c1"][len(all["c1"])-1].Type, []string{"c1"}, "c1")
 }
 
+// One file that the disk does not give back must not keep all others from being archived, now and with every later sweep.
+func TestLogThatCannotBeReadDoesNotKeepOthersFromBeingArchived(t *testing.T) {
+	dir := t.TempDir()
+	all := written(t, dir)
+	l := mustOpen(t, dir, Options{FS: errfs.Wrap(openDir(t, dir), func(c errfs.Call) error {
+		if strings.HasPrefix(c.Op, "Open") && c.Name == cartFile(t, "c1") {
+			return &os.PathError{Op: c.Op, Path: c.Name, Err: syscall.EIO}
+		}
+		return nil
+	})})
+	id, ev := logtest.Stream(t, "new"), logtest.Event(1)
+	ev.Type = all["c1"][len(all["c1"])-1].Type
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, 0, ev)
+	act.Release()
+	done, err := l.Archive(t.Context(), []eventlog.StreamID{logtest.Stream(t, "c1"), id}, ev.Type)
+	if !errors.Is(err, syscall.EIO) || !slices.Equal(done, []eventlog.StreamID{id}) {
+		t.Errorf("archived %v, %v; want %v, and the failure of the other one", done, err, id)
+	}
+	mustClose(t, l)
+}
+
 func TestDamagedLogIsNotArchived(t *testing.T) {
 	dir := t.TempDir()
 	all := sealedCart(t, dir)
@@ -302,6 +325,29 @@ func TestArchivedCartIsNotMadeAgainFromTheJournal(t *testing.T) {
 	mustRepair(t, dir)
 	wantClean(t, dir)
 	wantExported(t, all, exportAll(t, dir))
+}
+
+// A start that finds no checkpoint goes through the whole journal, which begins behind what was restored.
+func TestArchivedCartIsNotMadeAgainByAStartWithoutACheckpoint(t *testing.T) {
+	from := t.TempDir()
+	before := written(t, from)["c1"]
+	backup, _ := mustReceive(t, streamOf(t, from))
+	dir, _ := mustRestore(t, backup)
+	l := mustOpen(t, dir, Options{FeedRetention: time.Hour})
+	id, ev := logtest.Stream(t, "c1"), logtest.Event(1)
+	act := logtest.Activate(t, l, id)
+	logtest.MustAppend(t, act, before[len(before)-1].Version, ev)
+	act.Release()
+	want := logtest.ReadAll(t, l, id)
+	mustArchive(t, l, ev.Type, []string{"c1"}, "c1")
+	mustClose(t, l)
+	mustRemove(t, filepath.Join(dir, journalDir, "checkpoint"))
+	l = mustOpen(t, dir, Options{FeedRetention: time.Hour})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	mustClose(t, l)
+	wantClean(t, dir)
 }
 
 // A format that is read for ever.

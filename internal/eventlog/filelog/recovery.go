@@ -228,9 +228,12 @@ func (b byteFile) ReadAt(p []byte, off int64) (int, error) {
 // refill writes the journal's lines of a stream to its file, behind those that the journal does not have, and syncs
 // it. They are written even where they are there already: what the page cache has need not be on the disk. Whatever
 // else is there is kept under quarantine/. It returns the highest position in the file when that is beyond the
-// journal's.
+// journal's. Of an archived stream the journal has nothing that its archive lacks.
 func (l *Log) refill(t *tailLines) (highest uint64, err error) {
 	s := t.s
+	if archived, err := isArchived(l.fs, s.path); archived || err != nil {
+		return 0, err
+	}
 	if err := l.makeDir(s.dir); err != nil {
 		return 0, err
 	}
