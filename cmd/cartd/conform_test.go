@@ -39,12 +39,15 @@ func (c *conforming) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if err != nil {
-		return nil, err
+	var answer []byte
+	if !conform.Streams(resp.Header) { // the test reads it as it comes
+		answer, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(answer))
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(answer))
 	wantContract(c.t, conform.Exchange{
 		Method: r.Method, Target: r.URL.RequestURI(), Header: r.Header, Body: asked,
 		Status: resp.StatusCode, AnswerHeader: resp.Header, Answer: answer,

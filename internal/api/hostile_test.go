@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -51,14 +52,29 @@ func (a asked) request(cart string) *http.Request {
 	return r
 }
 
+// hangsUp is a client that goes when it is answered with a stream.
+type hangsUp struct {
+	*httptest.ResponseRecorder
+	goes func()
+}
+
+func (w hangsUp) WriteHeader(status int) {
+	if conform.Streams(w.Header()) {
+		w.goes()
+	}
+	w.ResponseRecorder.WriteHeader(status)
+}
+
 // hostile asks a handler and says what is wrong with the answer: a fault of the server, or none of the contract.
 func hostile(h http.Handler, a asked, cart string) (*httptest.ResponseRecorder, error) {
 	r := a.request(cart)
 	if r == nil {
 		return nil, nil
 	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	h.ServeHTTP(hangsUp{w, cancel}, r.WithContext(ctx))
 	if w.Code >= 500 && w.Code != http.StatusServiceUnavailable {
 		return w, fmt.Errorf("%s %q %q %q: %d %s", a.method, a.target, a.header, a.body, w.Code, w.Body)
 	}
@@ -102,7 +118,7 @@ func goodRequests(t testing.TB, served func(path string) bool) (all []asked) {
 	if err := json.Unmarshal(openapi.JSON(), &contract); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("/cart/{id}", "/cart/1", "/voucher/{id}", "/voucher/1", "/delivery/{id}", "/delivery/1", "/item/{id}", "/item/1", "{id}", "{cart}", "{item}", "1", "{d}", "1", "{v}", "1", "{b}", "what-if", "{file}", "start.js")
+	fill := strings.NewReplacer("/cart/{id}", "/cart/1", "/voucher/{id}", "/voucher/1", "/delivery/{id}", "/delivery/1", "/item/{id}", "/item/1", "{id}", "{cart}", "{item}", "1", "{d}", "1", "{v}", "1", "{b}", "what-if", "{name}", "mail", "{file}", "start.js")
 	for path, item := range contract.Paths {
 		if !served(path) {
 			continue
@@ -181,6 +197,8 @@ func FuzzRouter(f *testing.F) {
 	for _, a := range []asked{
 		{"GET", "/v1/carts/{cart}?branch=main&limit=1&limit=2", `If-None-Match: "main-1", W/"x", *`, nil},
 		{"GET", "/v1/carts/{cart}/events?after=1&limit=1000&type=A,,B&since=2026-11-21T14:00:00Z&until=x", "", nil},
+		{"GET", "/v1/carts/{cart}/events?limit=1", "Accept: text/event-stream\nLast-Event-ID: 1", nil},
+		{"GET", "/v1/events?cart={cart}&after=0&incarnation=", "Accept: text/event-stream\nAuthorization: Bearer " + token, nil},
 		{"GET", "/v1/carts?status=open&updatedBefore=2026-11-21T14:00:00Z&cursor=x", "Authorization: bearer " + token, nil},
 		{"POST", "/v1/carts/{cart}/items/", "Idempotency-Key: k\nIf-Match: \"main-2\"\nPrefer: return=minimal", []byte(`{"items":[{"sku":"85123A","quantity":1e0},{}]}`)},
 		{"PATCH", "/v1/carts/{cart}/items/2", "", []byte(`{"marking":null,"quantity":null,"attributes":{"a":null}}`)},

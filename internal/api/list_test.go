@@ -19,11 +19,14 @@ import (
 // lateList is a read model over the shop's store, which is made when the shop is.
 type lateList struct{ *readmodel.Model }
 
-// openListing starts a shop with a list of its carts. Nothing tells the list: all of it comes out of the log.
+// openListing starts a shop with a list of its carts, and subscriptions. Nothing tells the list: all of it comes out of the log.
 func openListing(t *testing.T) *shop {
 	t.Helper()
 	list := &lateList{}
-	s := openShop(t, func(o *api.Options) { o.List = list })
+	s := openShop(t, func(o *api.Options) {
+		o.List = list
+		subscribe(t, o, noWayOut{})
+	})
 	cfg := grain.Config(s.store, grain.Limits{}, grain.Options{})
 	model := readmodel.Open(filepath.Join(t.TempDir(), "list.db"), readmodel.Options{Store: s.store,
 		Read: func(ctx context.Context, id eventlog.StreamID) (grain.Summary, error) {

@@ -37,6 +37,9 @@ func (m *mutator) mutate(a asked) asked {
 	if m.chance(8) {
 		fmt.Fprintf(&header, "%s: %s\n", pick(m, "X-Request-Id", "Accept-Encoding", "Accept", "Content-Type"), pick(m, "x", "gzip;q=0", "text/event-stream", "text/plain", "{}"))
 	}
+	if m.chance(20) {
+		fmt.Fprintf(&header, "Accept: text/event-stream\nLast-Event-ID: %s\n", pick(m, "", "0", "1", "2", "99999", "x", "-1", "18446744073709551615"))
+	}
 	a.header = header.String()
 	if m.chance(25) {
 		a.method = pick(m, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")
@@ -68,7 +71,7 @@ func (m *mutator) path(p string) string {
 func (m *mutator) query() string {
 	var q []string
 	for range 1 + m.IntN(3) {
-		q = append(q, pick(m, "branch", "limit", "after", "type", "since", "until", "status", "userId", "updatedBefore", "cursor", "version", "%zz")+"="+
+		q = append(q, pick(m, "branch", "limit", "after", "type", "since", "until", "status", "userId", "updatedBefore", "cursor", "version", "cart", "incarnation", "%zz")+"="+
 			pick(m, "main", "gift", "1", "1000", "1001", "0", "-1", "", "x", "AddItem,X", "2026-11-21T14:00:00Z", "2026-11-21", "open", "%00", "9223372036854775808", "a;b"))
 	}
 	return strings.Join(q, "&")

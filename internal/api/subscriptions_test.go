@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -16,17 +17,25 @@ import (
 // openSubscriptions starts a shop with durable subscriptions.
 func openSubscriptions(t *testing.T) *shop {
 	t.Helper()
-	return openShop(t, func(o *api.Options) {
-		o.Subscriptions = subscription.Open(filepath.Join(t.TempDir(), "subscriptions.db"), subscription.Options{
-			Log: o.Streams.Log.(subscription.Log), Event: api.AppendEvent, Backlog: 1, // or nothing would be compacted here
-		})
-		t.Cleanup(func() {
-			if err := o.Subscriptions.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+	return openShop(t, func(o *api.Options) { subscribe(t, o, nil) })
+}
+
+// subscribe adds durable subscriptions, whose webhooks are called through a transport.
+func subscribe(t *testing.T, o *api.Options, transport http.RoundTripper) {
+	o.Subscriptions = subscription.Open(filepath.Join(t.TempDir(), "subscriptions.db"), subscription.Options{
+		Log: o.Streams.Log.(subscription.Log), Event: api.AppendEvent, Transport: transport, Backlog: 1, // or nothing would be compacted here
+	})
+	t.Cleanup(func() {
+		if err := o.Subscriptions.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 }
+
+// noWayOut is a network that is down.
+type noWayOut struct{}
+
+func (noWayOut) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrClosedPipe }
 
 func TestPolledSubscriptionGoesThroughTheFeed(t *testing.T) {
 	s := openSubscriptions(t)

@@ -21,7 +21,7 @@ var parts embed.FS
 
 // order is that of the parts, and so of the operations in the document.
 var order = []string{
-	"openapi", "session", "carts", "items", "deliveries", "checkout", "branches", "operations", "service", "schemas", "requests", "payloads", "answers", "problems",
+	"openapi", "session", "carts", "items", "deliveries", "checkout", "branches", "feeds", "operations", "service", "schemas", "requests", "payloads", "answers", "problems",
 }
 
 // JSON returns the document, with its members in the order of the parts. It panics if the parts are not one document,

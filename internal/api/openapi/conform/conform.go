@@ -28,8 +28,12 @@ type Exchange struct {
 
 	Status       int
 	AnswerHeader http.Header
-	Answer       []byte
+	Answer       []byte // of a stream nothing: see Streams
 }
+
+// Streams reports whether an answer with this header goes on and on. Nobody waits for its end: it is checked when its header
+// is there, and of its body nothing is.
+func Streams(answer http.Header) bool { return answer.Get("Content-Type") == "text/event-stream" }
 
 // contract is the document, ready for use.
 var contract = sync.OnceValues(load)

@@ -27,9 +27,15 @@ func problem(x *conform.Exchange, status int, code string) {
 
 func TestWhatIsAsTheContractHasItPasses(t *testing.T) {
 	for name, change := range map[string]func(*conform.Exchange){
-		"as it is":       func(*conform.Exchange) {},
-		"trailing slash": func(x *conform.Exchange) { x.Target = "/v1/carts/c/events/" },
-		"head":           func(x *conform.Exchange) { x.Method, x.Answer = "HEAD", nil },
+		"as it is":                func(*conform.Exchange) {},
+		"trailing slash":          func(x *conform.Exchange) { x.Target = "/v1/carts/c/events/" },
+		"head":                    func(x *conform.Exchange) { x.Method, x.Answer = "HEAD", nil },
+		"Last-Event-ID of a page": func(x *conform.Exchange) { x.Header.Set("Last-Event-ID", "x") },
+		"a stream": func(x *conform.Exchange) {
+			x.Header.Set("Last-Event-ID", "")
+			x.AnswerHeader.Set("Content-Type", "text/event-stream")
+			x.Answer = nil
+		},
 		"bad limit, refused": func(x *conform.Exchange) {
 			x.Target = "/v1/carts/c/events?limit=0"
 			problem(x, 422, "validation_failed")
@@ -67,13 +73,22 @@ func TestWhatIsNotAsTheContractHasItIsFound(t *testing.T) {
 		change func(*conform.Exchange)
 		want   string
 	}{
-		"status":                    {func(x *conform.Exchange) { x.Status = 202 }, "status 202"},
-		"unknown member":            {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[],"next":0,"head":1,"more":1}`) }, "'more'"},
-		"unknown, further in":       {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[{"colour":1}],"next":0,"head":1}`) }, "'colour'"},
-		"missing member":            {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[],"next":0}`) }, "'head'"},
-		"wrong type":                {func(x *conform.Exchange) { x.Answer = []byte(`{"events":null,"next":0,"head":1}`) }, "/events"},
-		"no JSON":                   {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[]`) }, "EOF"},
-		"type of content":           {func(x *conform.Exchange) { x.AnswerHeader.Set("Content-Type", "text/html") }, "text/html"},
+		"status":              {func(x *conform.Exchange) { x.Status = 202 }, "status 202"},
+		"unknown member":      {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[],"next":0,"head":1,"more":1}`) }, "'more'"},
+		"unknown, further in": {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[{"colour":1}],"next":0,"head":1}`) }, "'colour'"},
+		"missing member":      {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[],"next":0}`) }, "'head'"},
+		"wrong type":          {func(x *conform.Exchange) { x.Answer = []byte(`{"events":null,"next":0,"head":1}`) }, "/events"},
+		"no JSON":             {func(x *conform.Exchange) { x.Answer = []byte(`{"events":[]`) }, "EOF"},
+		"type of content":     {func(x *conform.Exchange) { x.AnswerHeader.Set("Content-Type", "text/html") }, "text/html"},
+		"stream of what has none": {func(x *conform.Exchange) {
+			x.Target = "/v1/carts/c/branches"
+			x.AnswerHeader.Set("Content-Type", "text/event-stream")
+		}, "text/event-stream"},
+		"stream without its id": {func(x *conform.Exchange) { x.AnswerHeader = http.Header{"Content-Type": {"text/event-stream"}} }, "X-Request-Id"},
+		"bad Last-Event-ID": {func(x *conform.Exchange) {
+			x.AnswerHeader.Set("Content-Type", "text/event-stream")
+			x.Header.Set("Last-Event-ID", "x")
+		}, "Last-Event-ID"},
 		"missing header":            {func(x *conform.Exchange) { x.AnswerHeader.Del("X-Request-Id") }, "X-Request-Id"},
 		"wrong header":              {func(x *conform.Exchange) { x.AnswerHeader.Set("X-Request-Id", "no token") }, "X-Request-Id"},
 		"header twice":              {func(x *conform.Exchange) { x.AnswerHeader.Add("X-Request-Id", "r") }, "more than once"},
