@@ -116,6 +116,7 @@ func TestNothingThatIsAGetWrites(t *testing.T) {
 	data := t.TempDir()
 	s := serve(t, data)
 	id := s.do(t, http.StatusOK, "POST", "/cart", lantern).cookie(t)
+	s.do(t, http.StatusCreated, "POST", "/v1/subscriptions", `{"name":"1","after":0}`)
 	s.list(t)
 	eventually(t, "the cart's own file", func() bool { return bytes.Count(logFile(t, data, id), []byte("\n")) == 2 })
 	before := tree(t, data)
@@ -137,6 +138,9 @@ func TestNothingThatIsAGetWrites(t *testing.T) {
 				}
 			}
 		}
+	}
+	for _, path := range []string{"/v1/carts/" + id + "/events?limit=2", "/v1/events?after=0&limit=2"} {
+		s.do(t, http.StatusOK, "GET", path, "", "Accept", "text/event-stream") // and its limit ends it
 	}
 	if calls < 5*32 {
 		t.Errorf("only %d calls: are the routes gone?", calls)

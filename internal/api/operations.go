@@ -101,12 +101,12 @@ func (s *server) listOperations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerJSON(w, http.StatusOK, page)
+	return writeValue(w, http.StatusOK, page)
 }
 
 // readOperationStats answers the counts of operations.
 func (s *server) readOperationStats(w http.ResponseWriter, _ *http.Request) error {
-	return answerJSON(w, http.StatusOK, s.Oplog.Stats())
+	return writeValue(w, http.StatusOK, s.Oplog.Stats())
 }
 
 // operationsQuery reads the query of a request for operations.

@@ -105,6 +105,20 @@ func TestSlowReaderTakesNoPlace(t *testing.T) {
 	<-done
 }
 
+// A stream takes one until its header goes out, however long it lasts.
+func TestStreamGivesItsPlaceBackWhenItBegins(t *testing.T) {
+	s := openShop(t, func(o *api.Options) { o.MaxRequests = 1 })
+	cart := s.newCart()
+	one, all := s.stream(cart+"/events"), s.stream("/v1/events", asBackend...)
+	one.want(1)
+	all.next()
+	all.want(1)
+	s.want(s.request("GET", cart, ""), 200, "")
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	one.want(2)
+	all.want(2)
+}
+
 // stuckWriter is a client that reads nothing until it is told to.
 type stuckWriter struct {
 	header        http.Header

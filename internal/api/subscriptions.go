@@ -52,16 +52,6 @@ func (s *server) viewOf(i *subscription.Info) subscriptionView {
 	return v
 }
 
-// answerJSON answers v.
-func answerJSON(w http.ResponseWriter, status int, v any) error {
-	b, err := appendMarshal(nil, v)
-	if err != nil {
-		return err
-	}
-	writeJSON(w, status, b)
-	return nil
-}
-
 func (s *server) listSubscriptions(w http.ResponseWriter, _ *http.Request) error {
 	all, err := s.Subscriptions.List()
 	if err != nil {
@@ -73,7 +63,7 @@ func (s *server) listSubscriptions(w http.ResponseWriter, _ *http.Request) error
 	for i := range all {
 		list.Subscriptions = append(list.Subscriptions, s.viewOf(&all[i]))
 	}
-	return answerJSON(w, http.StatusOK, &list)
+	return writeValue(w, http.StatusOK, &list)
 }
 
 func (s *server) createSubscription(w http.ResponseWriter, r *http.Request) error {
@@ -118,7 +108,7 @@ func (s *server) createSubscription(w http.ResponseWriter, r *http.Request) erro
 		status = http.StatusCreated
 		w.Header().Set("Location", "/v1/subscriptions/"+info.Name)
 	}
-	return answerJSON(w, status, s.viewOf(&info))
+	return writeValue(w, status, s.viewOf(&info))
 }
 
 // subscriptionOf returns the subscription that the path names.
@@ -135,7 +125,7 @@ func (s *server) readSubscription(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return answerJSON(w, http.StatusOK, s.viewOf(&info))
+	return writeValue(w, http.StatusOK, s.viewOf(&info))
 }
 
 func (s *server) deleteSubscription(w http.ResponseWriter, r *http.Request) error {
@@ -209,7 +199,7 @@ func (s *server) ackSubscription(w http.ResponseWriter, r *http.Request) error {
 	if info, err = s.Subscriptions.Ack(info.Name, *req.Position); err != nil {
 		return err
 	}
-	return answerJSON(w, http.StatusOK, s.viewOf(&info))
+	return writeValue(w, http.StatusOK, s.viewOf(&info))
 }
 
 func (s *server) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
