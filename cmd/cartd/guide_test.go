@@ -28,8 +28,8 @@ func TestGuideCommandsAreAnsweredAsShown(t *testing.T) {
 		fmt.Fprintf(&script, "%s\necho %q\n", strings.ReplaceAll(b[1], "command curl", "command curl --max-time 60 -w '\\n'"), end)
 		shown = append(shown, b[2])
 	}
-	if len(shown) < 11 {
-		t.Fatalf("the guide has %d blocks with curl, want one for each of its eleven things", len(shown))
+	if len(shown) < 12 {
+		t.Fatalf("the guide has %d blocks with curl, want one for each of its twelve things", len(shown))
 	}
 	blocks := strings.Split(serve(t, t.TempDir()).paste(t, script.String()), end)
 	for i, want := range shown {

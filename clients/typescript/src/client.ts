@@ -1,6 +1,6 @@
 import { follow, type FollowOptions } from "./follow.js";
 import { part, Transport, type Options, type Token } from "./transport.js";
-import type { BodyOf, Cart, CartEvent, CartList, CallOptions, Change, ChangeOptions, EventPage, QueryOf, ReadOptions } from "./types.js";
+import type { BodyOf, Branch, Cart, CartEvent, CartList, CallOptions, Change, ChangeOptions, Comparison, EventPage, QueryOf, ReadOptions } from "./types.js";
 
 type InBranch = ChangeOptions & { branch?: string };
 
@@ -120,6 +120,37 @@ export class CartClient {
     return this.#change("POST", id, "/mutations", mutations, options);
   }
 
+  /** listBranches returns the open branches beside main. */
+  async listBranches(id: string, options?: CallOptions): Promise<Branch[]> {
+    return (await this.#http.read<{ branches: Branch[] }>(`${at(id)}/branches`, options)).branches;
+  }
+
+  /**
+   * forkBranch makes a what-if cart of main, or of `options.branch`: as it is now, or as it was at `fromVersion`. Every
+   * method that takes a `branch` works on it then. Names are taken for the cart's whole life.
+   */
+  async forkBranch(id: string, fork: BodyOf<"forkBranch">, options?: InBranch): Promise<Branch> {
+    return (await this.#http.mutate("POST", `${at(id)}/branches`, fork, options, inBranch(options))).body;
+  }
+
+  async getBranch(id: string, name: string, options?: CallOptions): Promise<Branch> {
+    return this.#http.read<Branch>(branchAt(id, name), options);
+  }
+
+  /** compareBranches returns what differs between a branch, `left`, and another, `right`. */
+  async compareBranches(id: string, name: string, other: string, options?: CallOptions): Promise<Comparison> {
+    return this.#http.read<Comparison>(branchAt(id, name), options, { compare: other } satisfies QueryOf<"getBranch">);
+  }
+
+  /** promoteBranch gives main what is in the branch. */
+  async promoteBranch(id: string, name: string, options?: ChangeOptions): Promise<Change> {
+    return this.#http.change("POST", `${branchAt(id, name)}/promote`, undefined, options);
+  }
+
+  async deleteBranch(id: string, name: string, options?: ChangeOptions): Promise<void> {
+    await this.#http.mutate("DELETE", branchAt(id, name), undefined, options);
+  }
+
   /** listEvents returns a page of the cart's history, oldest first; the next one is `after: page.next`. */
   async listEvents(id: string, { signal, ...query }: CallOptions & QueryOf<"listCartEvents"> = {}): Promise<EventPage> {
     return this.#http.read<EventPage>(`${at(id)}/events`, { ...(signal && { signal }) }, query);
@@ -141,6 +172,10 @@ export class CartClient {
 
 function at(id: string): string {
   return `/v1/carts/${part(id)}`;
+}
+
+function branchAt(id: string, name: string): string {
+  return `${at(id)}/branches/${part(name)}`;
 }
 
 function inBranch(options: InBranch | undefined): { branch: string } | undefined {

@@ -447,6 +447,13 @@ export interface paths {
         /**
          * Read a cart's events
          * @description Oldest first. The next page is `?after=` the `next` of this one; `head` is the cart's version.
+         *
+         *     With `Accept: text/event-stream` the answer is a stream: the same events, and then each as it comes, until the client goes,
+         *     `limit` is reached if there is one, or the server stops. `id` is the version, `event` the type, `data` the event. A stream that is
+         *     silent gets a comment every 15 s. It ends behind `CartDeleted`, `CartExpired` and `SetUserId`: who comes back is told what there is
+         *     to be told. Who comes back with `Last-Event-ID` misses nothing and gets nothing twice. To follow what comes behind a cart that
+         *     was read, ask with `after` its version; 410 `position_compacted` with `earliest` 1 if the cart has not come to that version: it was
+         *     restored from a backup. Too many streams at once: 503.
          */
         get: operations["listCartEvents"];
         put?: never;
@@ -860,6 +867,175 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the events of all carts
+         * @description By position, which ascends and has gaps. A page may be short, or empty, before the end: the next one is `?after=` the `next` of
+         *     this one, and when `next` is `head` that was all. Without `after` it begins with the earliest event that is kept. Positions
+         *     belong to an `incarnation` of the log: send it with `after`, and a cursor from before a restore is recognised.
+         *
+         *     410 `position_compacted`: what follows `after` is not kept any more, or `after` belongs to another log. Go on with `after` one less
+         *     than `earliest`, in the `incarnation` that the problem has.
+         *
+         *     With `Accept: text/event-stream` the answer is a stream: what there is, then each event as it comes, until the client goes, `limit`
+         *     is reached if there is one, or the server stops. The first event is `feed`, without an id, with `incarnation` and `head` as data. `id` is the
+         *     position, `event` the type, `data` the event; an id alone moves the cursor over what was left out. A client that is slower than
+         *     events are kept is sent an event `position_compacted` with the problem as data, and the stream ends. More than 32 such streams: 503.
+         */
+        get: operations["listEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the subscriptions
+         * @description By name.
+         */
+        get: operations["listSubscriptions"];
+        put?: never;
+        /**
+         * Subscribe to events
+         * @description A name with a checkpoint that the server stores. Delivery is at least once. Without `after` it begins with the next event. With
+         *     a `webhook` each event is sent there (CloudEvents, signed as Standard Webhooks says) and that moves the checkpoint; else the events are
+         *     fetched and acknowledged. Events that a subscription waits for are kept longer, within bounds.
+         *
+         *     The same again is 200 and changes nothing, whatever its `after`; another one of this name is 409 `subscription_exists`. There
+         *     can be 32.
+         */
+        post: operations["createSubscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/subscriptions/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Look at a subscription
+         * @description How far it has come, and how its webhook does. The secret is not shown.
+         */
+        get: operations["getSubscription"];
+        put?: never;
+        post?: never;
+        /**
+         * End a subscription
+         * @description With its checkpoint and its dead letters. Nothing is delivered any more when it is answered.
+         */
+        delete: operations["deleteSubscription"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/subscriptions/{name}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Fetch what follows the checkpoint
+         * @description A page as of `/v1/events`, the same one until it is acknowledged: with its `next`, which also moves the checkpoint over what the
+         *     subscription does not want. 410 `position_compacted`: acknowledge one less than `earliest` to go on with what is left.
+         */
+        get: operations["listSubscriptionEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/subscriptions/{name}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move the checkpoint
+         * @description What is up to `position` has been dealt with. Stored before it is answered. A position behind the checkpoint changes nothing. A
+         *     subscription that has a webhook is moved by its deliveries alone: 422.
+         */
+        post: operations["ackSubscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/subscriptions/{name}/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List what a webhook did not take
+         * @description By position, the newest 1,000 that there were. The events themselves are in the feed, while they are kept. `total` counts all.
+         */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operations": {
         parameters: {
             query?: never;
@@ -997,6 +1173,117 @@ export interface components {
                 left: components["schemas"]["Price"];
                 right: components["schemas"]["Price"];
             };
+        };
+        /**
+         * Format: int64
+         * @description Number among the events of all carts.
+         */
+        Position: number;
+        /**
+         * Format: uuid
+         * @description The log that positions belong to: a restored one has another.
+         */
+        Incarnation: string;
+        SubscriptionName: string;
+        FeedPage: {
+            events: components["schemas"]["Event"][];
+            /** @description The `after` of the next page. */
+            next: components["schemas"]["Position"];
+            /** @description Where the log ends; the same as `next` when that was all. */
+            head: components["schemas"]["Position"];
+            incarnation: components["schemas"]["Incarnation"];
+        };
+        NewSubscription: {
+            name: components["schemas"]["SubscriptionName"];
+            /**
+             * Format: int64
+             * @description Begins behind this position; 0 is behind none.
+             */
+            after?: number;
+            /** @description Only events of these types; none is all. */
+            types?: string[];
+            webhook?: {
+                /**
+                 * Format: uri
+                 * @description http or https, without user, password or fragment.
+                 */
+                url: string;
+                /** @description `whsec_` and 24 to 64 bytes in base64; without it one is made. */
+                secret?: string;
+            };
+        };
+        SubscriptionAck: {
+            /** @description Not above the log's end. */
+            position: components["schemas"]["Position"];
+        };
+        EventSubscription: {
+            name: components["schemas"]["SubscriptionName"];
+            /** @description None is all. */
+            types: string[];
+            /** @description The checkpoint: up to here all is dealt with. */
+            position: components["schemas"]["Position"];
+            /** @description Where the log ends. */
+            head: components["schemas"]["Position"];
+            /** Format: date-time */
+            createdAt: string;
+            /** @description There if it has one. */
+            webhook?: components["schemas"]["Webhook"];
+        };
+        Webhook: {
+            url: string;
+            /** @description What deliveries are signed with; in the answer that makes the subscription, and never again. */
+            secret?: string;
+            /**
+             * Format: int64
+             * @description Events that were given up.
+             */
+            deadLetters: number;
+            /**
+             * Format: int64
+             * @description Events that went before they could be delivered.
+             */
+            missed: number;
+            /** @description Carts whose next event is being tried again. */
+            failing: number;
+            /** @description Of the last try, empty if that was taken. */
+            lastError: string;
+        };
+        SubscriptionList: {
+            subscriptions: components["schemas"]["EventSubscription"][];
+        };
+        DeadLetter: {
+            position: components["schemas"]["Position"];
+            cartId: components["schemas"]["CartId"];
+            branch: components["schemas"]["BranchName"];
+            version: components["schemas"]["Version"];
+            /** @description Of the event. */
+            id: string;
+            type: string;
+            /**
+             * Format: date-time
+             * @description Of the event.
+             */
+            time: string;
+            /**
+             * Format: date-time
+             * @description By the process that gave it up.
+             */
+            firstTry: string;
+            /** Format: date-time */
+            givenUpAt: string;
+            tries: number;
+            /** @description Of the last try. */
+            error: string;
+        };
+        DeadLetterPage: {
+            deadLetters: components["schemas"]["DeadLetter"][];
+            /** @description The `after` of the next page. */
+            next: components["schemas"]["Position"];
+            /**
+             * Format: int64
+             * @description How many there ever were, also of those that are not listed any more.
+             */
+            total: number;
         };
         OperationPage: {
             operations: components["schemas"]["Operation"][];
@@ -1868,7 +2155,7 @@ export interface components {
             data?: string;
         };
         /** @enum {string} */
-        ProblemCode: "invalid_request" | "unauthorized" | "cross_site" | "not_found" | "cart_not_found" | "item_not_found" | "delivery_not_found" | "voucher_not_found" | "branch_not_found" | "method_not_allowed" | "cart_exists" | "cart_frozen" | "cart_ordered" | "cart_merged" | "cart_empty" | "not_in_checkout" | "user_bound" | "branch_exists" | "expected_total_changed" | "cart_deleted" | "cart_expired" | "position_compacted" | "version_conflict" | "payload_too_large" | "validation_failed" | "unknown_sku" | "unknown_voucher" | "unknown_provider" | "idempotency_key_reused" | "rate_limited" | "internal" | "catalog_unavailable" | "unavailable" | "outcome_unknown";
+        ProblemCode: "invalid_request" | "unauthorized" | "cross_site" | "not_found" | "cart_not_found" | "item_not_found" | "delivery_not_found" | "voucher_not_found" | "branch_not_found" | "method_not_allowed" | "cart_exists" | "cart_frozen" | "cart_ordered" | "cart_merged" | "cart_empty" | "not_in_checkout" | "user_bound" | "branch_exists" | "subscription_exists" | "expected_total_changed" | "cart_deleted" | "cart_expired" | "position_compacted" | "version_conflict" | "payload_too_large" | "validation_failed" | "unknown_sku" | "unknown_voucher" | "unknown_provider" | "idempotency_key_reused" | "rate_limited" | "internal" | "catalog_unavailable" | "unavailable" | "outcome_unknown";
         /** @description An error (RFC 9457). */
         Problem: {
             /**
@@ -1892,6 +2179,13 @@ export interface components {
             cart?: components["schemas"]["Cart"];
             /** @description What became of each mutation, where none was applied. */
             mutations?: components["schemas"]["Outcome"][];
+            /**
+             * Format: int64
+             * @description With `position_compacted` the first position that is kept, or the first version of the cart: go on with `after` one less.
+             */
+            earliest?: number;
+            /** @description With `position_compacted` the log that `earliest` belongs to, of positions. */
+            incarnation?: components["schemas"]["Incarnation"];
         };
         FieldError: {
             /** @example items[0].quantity */
@@ -1972,6 +2266,156 @@ export interface components {
                 };
             };
         };
+        /** @description A page of events, or a stream of them. */
+        CartEvents: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["EventPage"];
+                "text/event-stream": string;
+            };
+        };
+        /** @description The cart was deleted, or has expired; or, of a stream, it has not come to the version that is to be gone on from. */
+        CartEventsGone: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 410;
+                    /** @enum {unknown} */
+                    code?: "cart_deleted" | "cart_expired" | "position_compacted";
+                };
+            };
+        };
+        /** @description A page of events, or a stream of them. */
+        Feed: {
+            headers: {
+                "Cartd-Incarnation": components["headers"]["CartdIncarnation"];
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["FeedPage"];
+                "text/event-stream": string;
+            };
+        };
+        /** @description A page of events. */
+        FeedPage: {
+            headers: {
+                "Cartd-Incarnation": components["headers"]["CartdIncarnation"];
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["FeedPage"];
+            };
+        };
+        /** @description The subscription is there. */
+        SubscriptionCreated: {
+            headers: {
+                Location: components["headers"]["SubscriptionLocation"];
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["EventSubscription"];
+            };
+        };
+        /** @description The subscription as it is now. */
+        EventSubscription: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["EventSubscription"];
+            };
+        };
+        /** @description The subscriptions. */
+        SubscriptionList: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["SubscriptionList"];
+            };
+        };
+        /** @description The subscription is gone. */
+        SubscriptionDeleted: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description A page of dead letters. */
+        DeadLetters: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["DeadLetterPage"];
+            };
+        };
+        /** @description There is a subscription of this name with other properties. */
+        SubscriptionExists: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 409;
+                    /** @enum {unknown} */
+                    code?: "subscription_exists";
+                };
+            };
+        };
+        /** @description What follows the position is not kept any more, or the position belongs to another log. */
+        PositionGone: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 410;
+                    /** @enum {unknown} */
+                    code?: "position_compacted";
+                };
+            };
+        };
+        /** @description A value is out of bounds, there are 32 subscriptions already, or the webhook's deliveries move the checkpoint. */
+        InvalidSubscription: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @constant */
+                    status?: 422;
+                    /** @enum {unknown} */
+                    code?: "validation_failed";
+                };
+            };
+        };
         /** @description The cart was made. */
         Created: {
             headers: {
@@ -2049,17 +2493,6 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["CartList"];
-            };
-        };
-        /** @description A page of events. */
-        EventPage: {
-            headers: {
-                "Cache-Control": components["headers"]["CacheControl"];
-                "X-Request-Id": components["headers"]["RequestId"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["EventPage"];
             };
         };
         /** @description The client has the present version. */
@@ -2634,6 +3067,18 @@ export interface components {
          * @example 2026-11-21T14:00:00Z
          */
         AtTime: string;
+        /**
+         * @description Of a stream, the `id` that the client has come to; it wins over `after`. Pages do not look at it.
+         * @example 8
+         */
+        LastEventId: number;
+        /** @description Only what comes after this position. */
+        AfterPosition: number;
+        /**
+         * @description The subscription. What is no name names none.
+         * @example mail
+         */
+        SubscriptionInPath: components["schemas"]["SubscriptionName"];
     };
     requestBodies: never;
     headers: {
@@ -2692,6 +3137,13 @@ export interface components {
         ContentSecurityPolicy: string;
         /** @description Where the branch is. */
         BranchLocation: string;
+        /**
+         * @description The log that positions belong to.
+         * @example 5a51dd8e-cf0a-4d6a-8000-00000000032c
+         */
+        CartdIncarnation: components["schemas"]["Incarnation"];
+        /** @description Where the subscription is. */
+        SubscriptionLocation: string;
     };
     pathItems: never;
 }
@@ -4166,6 +4618,11 @@ export interface operations {
             };
             header?: {
                 /**
+                 * @description Of a stream, the `id` that the client has come to; it wins over `after`. Pages do not look at it.
+                 * @example 8
+                 */
+                "Last-Event-ID"?: components["parameters"]["LastEventId"];
+                /**
                  * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
                  * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
                  */
@@ -4182,11 +4639,11 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            200: components["responses"]["EventPage"];
+            200: components["responses"]["CartEvents"];
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             404: components["responses"]["CartNotFound"];
-            410: components["responses"]["Gone"];
+            410: components["responses"]["CartEventsGone"];
             422: components["responses"]["InvalidQuery"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -5335,6 +5792,288 @@ export interface operations {
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             504: components["responses"]["OutcomeUnknown"];
+        };
+    };
+    listEvents: {
+        parameters: {
+            query?: {
+                /** @description Only what comes after this position. */
+                after?: components["parameters"]["AfterPosition"];
+                /** @description How many at most. */
+                limit?: components["parameters"]["EventLimit"];
+                /**
+                 * @description Only events of these types, separated by commas.
+                 * @example [
+                 *       "AddItem",
+                 *       "RemoveItem"
+                 *     ]
+                 */
+                type?: components["parameters"]["EventTypes"];
+                /**
+                 * @description Only events of this cart.
+                 * @example 7ZK3D4M8W5Q0X1T2B9C6VNEJ4R
+                 */
+                cart?: components["schemas"]["CartId"];
+                /** @description Not before this time. */
+                since?: components["parameters"]["Since"];
+                /** @description Before this time. */
+                until?: components["parameters"]["Until"];
+                /**
+                 * @description The log that `after` belongs to. Another one than the present is 410 `position_compacted`.
+                 * @example 5a51dd8e-cf0a-4d6a-8000-00000000032c
+                 */
+                incarnation?: string;
+            };
+            header?: {
+                /**
+                 * @description Of a stream, the `id` that the client has come to; it wins over `after`. Pages do not look at it.
+                 * @example 8
+                 */
+                "Last-Event-ID"?: components["parameters"]["LastEventId"];
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Feed"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["PositionGone"];
+            422: components["responses"]["InvalidQuery"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSubscriptions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["SubscriptionList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createSubscription: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSubscription"];
+            };
+        };
+        responses: {
+            200: components["responses"]["EventSubscription"];
+            201: components["responses"]["SubscriptionCreated"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["SubscriptionExists"];
+            410: components["responses"]["PositionGone"];
+            413: components["responses"]["PayloadTooLarge"];
+            422: components["responses"]["InvalidSubscription"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getSubscription: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["EventSubscription"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteSubscription: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["SubscriptionDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSubscriptionEvents: {
+        parameters: {
+            query?: {
+                /** @description How many at most. */
+                limit?: components["parameters"]["EventLimit"];
+            };
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FeedPage"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["PositionGone"];
+            422: components["responses"]["InvalidQuery"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    ackSubscription: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubscriptionAck"];
+            };
+        };
+        responses: {
+            200: components["responses"]["EventSubscription"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["PayloadTooLarge"];
+            422: components["responses"]["InvalidSubscription"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                /** @description Only what comes after this position. */
+                after?: components["parameters"]["AfterPosition"];
+                /** @description How many at most. */
+                limit?: components["parameters"]["EventLimit"];
+            };
+            header?: {
+                /**
+                 * @description Names the request in answer and log; up to 64 letters, digits, `-`, `_` and `.`. One that is not of these is replaced.
+                 * @example MBV5ANTDI3YEYSV4H3HAZGSZFD
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description The subscription. What is no name names none.
+                 * @example mail
+                 */
+                name: components["parameters"]["SubscriptionInPath"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["DeadLetters"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidQuery"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listOperations: {

@@ -14,6 +14,9 @@ export type Outcome = Schemas["Outcome"];
 export type FieldError = Schemas["FieldError"];
 export type Problem = Schemas["Problem"];
 export type ProblemCode = Schemas["ProblemCode"];
+export type Branch = Schemas["Branch"];
+/** What differs between two branches. */
+export type Comparison = Schemas["Comparison"];
 /** One step of a cart's history. */
 export type CartEvent = Schemas["Event"];
 export type EventPage = Schemas["EventPage"];

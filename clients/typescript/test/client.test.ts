@@ -232,3 +232,21 @@ test("clicks go on while the server is killed, and none is lost or doubled", asy
   await clicks;
   assert.equal((await direct.getCart(id)).items[0]?.qty, 202);
 });
+
+test("a branch is forked, filled, compared, promoted and closed", async () => {
+  proxy.faults = ["drop answer"];
+  const gift = await client.forkBranch(id, { name: "gift" });
+  assert.deepEqual(gift, { name: "gift", version: 1, forkedFrom: { branch: "main", version: 1 } });
+  assert.equal(new Set(keys()).size, 1); // the same fork, sent twice
+  await client.addItem(id, mug, { branch: "gift" });
+  assert.equal((await client.getCart(id)).items.length, 0);
+  assert.deepEqual(await client.listBranches(id), [await client.getBranch(id, "gift")]);
+  const { items, totalPrice } = await client.compareBranches(id, "gift", "main");
+  assert.deepEqual(items.map(({ sku, left, right }) => [sku, left?.qty, right]), [["85123A", 1, null]]);
+  assert.ok(totalPrice.left.incVat > totalPrice.right.incVat);
+  const { cart } = await client.promoteBranch(id, "gift", { ifMatch: '"gift-2"' });
+  assert.deepEqual([cart.branch, cart.items[0]?.qty], ["main", 1]);
+  await client.deleteBranch(id, "gift");
+  assert.deepEqual(await client.listBranches(id), []);
+  assert.equal((await failure(client.forkBranch(id, { name: "gift" }))).code, "branch_exists");
+});
