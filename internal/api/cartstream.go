@@ -22,7 +22,7 @@ func lastEventID(r *http.Request) (after uint64, ok bool, err error) {
 }
 
 // endsCart are the types of events behind which a cart's stream ends: because nothing can follow and the cart is not shown
-// any more, or because it is another's from now on. Who comes back is asked who it is, and told what there is to be told.
+// any more, or because it is another's from now on; that of a branch also ends with the branch. Who comes back is asked who it is, and told what there is to be told.
 func endsCart(name string) bool {
 	return name == "CartDeleted" || name == "CartExpired" || name == "SetUserId"
 }
@@ -150,6 +150,7 @@ func (c *cartStream) send(ev *eventlog.Event) error {
 		return nil
 	}
 	c.last = ev.Version
+	c.over = c.over || ev.Type == "BranchDeleted"
 	if !c.q.Selects(ev) {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +191,82 @@ func TestIdleStreamGivesSignsOfLifeAndOutlivesTheRequestTimeout(t *testing.T) {
 			beats++
 		}
 	}
+}
+
+func TestStreamOfABoundCartIsForItsUserAlone(t *testing.T) {
+	s, issuer := openLogins(t)
+	cart, ada := s.newCart(), issuer.Token("ada")
+	guest := s.stream(cart + "/events")
+	guest.want(1)
+	s.want(s.request("PUT", cart+"/user", `{"userId":"ada"}`, as(ada)...), 200, "")
+	guest.want(2)
+	guest.ends()
+	for who, header := range map[string][]string{"bob": as(issuer.Token("bob")), "nobody": nil} {
+		if a := s.request("GET", cart+"/events", "", append(header, "Accept", "text/event-stream", "Last-Event-ID", "2")...); a.status != 404 || a.field("code") != "cart_not_found" {
+			t.Errorf("%s: %d %s, want 404", who, a.status, a.body)
+		}
+	}
+	bound, backend := s.stream(cart+"/events", as(ada)...), s.stream(cart+"/events", asBackend...)
+	s.want(s.request("POST", cart+"/items", addLantern, as(ada)...), 200, "")
+	bound.want(1, 2, 3)
+	backend.want(1, 2, 3)
+}
+
+// What bounds a request on its connection does not bound a stream, whatever the protocol.
+func TestStreamOutlivesTheTimeoutsOfItsConnection(t *testing.T) {
+	s := openShop(t, func(o *api.Options) { o.Streams.Heartbeat = 10 * time.Millisecond })
+	cart := s.newCart()
+	for major := 1; major <= 2; major++ {
+		t.Run(fmt.Sprint("HTTP/", major), func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewUnstartedServer(conforming(t, s.handler))
+			server.EnableHTTP2 = major == 2
+			server.Config.ReadTimeout, server.Config.WriteTimeout, server.Config.IdleTimeout = time.Second, time.Second, time.Second
+			server.StartTLS()
+			defer server.Close()
+			req, err := http.NewRequestWithContext(timeout(t), "GET", server.URL+cart+"/events", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept", "text/event-stream")
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.ProtoMajor != major {
+				t.Fatalf("the connection speaks %s", resp.Proto)
+			}
+			lines := bufio.NewReader(resp.Body)
+			for beats := 0; beats < 150; { // 1.5 s at least
+				line, err := lines.ReadString('\n')
+				if err != nil {
+					t.Fatalf("behind %d signs of life: %v", beats, err)
+				}
+				if strings.HasPrefix(line, ":") {
+					beats++
+				}
+			}
+		})
+	}
+}
+
+// A branch has a stream of its own, which ends with it.
+func TestStreamOfABranchHasItsEventsAlone(t *testing.T) {
+	s := openShop(t, nil)
+	cart := s.newCart()
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	s.want(s.request("POST", cart+"/branches", `{"name":"gift"}`), 201, "")
+	main, gift := s.stream(cart+"/events?after=2"), s.stream(cart+"/events?branch=gift")
+	gift.want(1)
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	s.want(s.request("POST", cart+"/items?branch=gift", addLantern), 200, "")
+	s.want(s.request("DELETE", cart+"/branches/gift", ""), 204, "")
+	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+	main.want(3, 4)
+	gift.want(2, 3)
+	gift.ends()
+	s.want(s.request("GET", cart+"/events?branch=gift", "", "Accept", "text/event-stream", "Last-Event-ID", "3"), 404, "branch_not_found")
 }
 
 // A client that is there and takes nothing is cut off, and holds nobody up meanwhile.

@@ -450,8 +450,8 @@ export interface paths {
          *
          *     With `Accept: text/event-stream` the answer is a stream: the same events, and then each as it comes, until the client goes,
          *     `limit` is reached if there is one, or the server stops. `id` is the version, `event` the type, `data` the event. A stream that is
-         *     silent gets a comment every 15 s. It ends behind `CartDeleted`, `CartExpired` and `SetUserId`: who comes back is told what there is
-         *     to be told. Who comes back with `Last-Event-ID` misses nothing and gets nothing twice. To follow what comes behind a cart that
+         *     silent gets a comment every 15 s. It ends behind `CartDeleted`, `CartExpired` and `SetUserId`, and that of a branch with the branch: who comes
+         *     back is told what there is to be told. Who comes back with `Last-Event-ID` misses nothing and gets nothing twice. To follow what comes behind a cart that
          *     was read, ask with `after` its version; 410 `position_compacted` with `earliest` 1 if the cart has not come to that version: it was
          *     restored from a backup. Too many streams at once: 503.
          */
