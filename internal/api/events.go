@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"cartd/internal/eventlog"
 )
@@ -14,51 +15,69 @@ const (
 	maxEvents     = 1000
 )
 
-// eventsQuery reads the query of a request for events.
-func eventsQuery(r *http.Request) (eventlog.Query, error) {
-	q := eventlog.Query{Limit: defaultEvents}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return q, fault("invalid_request", "the query cannot be read")
-	}
+// window is what the queries of all pages by number have.
+type window struct {
+	after        uint64
+	limit        int
+	since, until time.Time
+}
+
+// windowOf reads the window of a query.
+func windowOf(values url.Values) (w window, err error) {
+	w.limit = defaultEvents
 	for _, name := range []string{"after", "limit", "since", "until"} {
 		if len(values[name]) > 1 {
-			return q, fault("invalid_request", "%s is there more than once", name)
+			return w, fault("invalid_request", "%s is there more than once", name)
 		}
 	}
 	if values.Has("after") {
-		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 63); err != nil {
-			return q, fault("invalid_request", "after is not a version")
+		if w.after, err = strconv.ParseUint(values.Get("after"), 10, 63); err != nil {
+			return w, fault("invalid_request", "after is not a number to begin behind")
 		}
 	}
 	if values.Has("limit") {
 		n, err := strconv.ParseInt(values.Get("limit"), 10, 64)
 		if err != nil {
-			return q, fault("invalid_request", "limit is not an integer")
+			return w, fault("invalid_request", "limit is not an integer")
 		}
 		if n < 1 || n > maxEvents {
-			return q, invalid("limit", "must be 1 to %d", maxEvents)
+			return w, invalid("limit", "must be 1 to %d", maxEvents)
 		}
-		q.Limit = int(n)
+		w.limit = int(n)
 	}
 	if values.Has("since") {
-		if q.Since, err = parseTime("since", values.Get("since")); err != nil {
-			return q, err
+		if w.since, err = parseTime("since", values.Get("since")); err != nil {
+			return w, err
 		}
 	}
 	if values.Has("until") {
-		if q.Until, err = parseTime("until", values.Get("until")); err != nil {
-			return q, err
+		if w.until, err = parseTime("until", values.Get("until")); err != nil {
+			return w, err
 		}
 	}
-	for _, list := range values["type"] {
+	return w, nil
+}
+
+// namesIn returns the names of a parameter that is a list, separated by commas or by repeating it.
+func namesIn(values url.Values, parameter string) (names []string) {
+	for _, list := range values[parameter] {
 		for name := range strings.SplitSeq(list, ",") {
 			if name != "" {
-				q.Types = append(q.Types, name)
+				names = append(names, name)
 			}
 		}
 	}
-	return q, nil
+	return names
+}
+
+// eventsQuery reads the query of a request for events.
+func eventsQuery(r *http.Request) (eventlog.Query, error) {
+	values, err := parseQuery(r)
+	if err != nil {
+		return eventlog.Query{}, err
+	}
+	w, err := windowOf(values)
+	return eventlog.Query{After: w.after, Limit: w.limit, Since: w.since, Until: w.until, Types: namesIn(values, "type")}, err
 }
 
 // appendPage writes a page of events. Payloads are JSON already.

@@ -3,8 +3,6 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,8 +11,6 @@ import (
 	"cartd/internal/grain"
 	"cartd/internal/oplog"
 )
-
-const defaultOperations = 100
 
 // The sources of requests.
 const (
@@ -63,7 +59,13 @@ func operationNames(path string, m methods) map[string]string {
 func (s *server) record(r *http.Request, x *exchange, start time.Time, took time.Duration) {
 	o := oplog.Operation{Time: start, Source: s.sourceOf(r), Kind: x.operation, OK: x.answer.code() < 400, Took: took}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
-	o.Routine = read && x.answer.code() < 500 && o.Source != oplog.SourceScenario
+	switch status := x.answer.code(); {
+	case o.Source == oplog.SourceScenario:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests:
+		o.Routine = true // strangers, who would push out everything else
+	default:
+		o.Routine = read && status < 500
+	}
 	if !o.OK {
 		o.Error = x.failure
 	}
@@ -111,49 +113,18 @@ func (s *server) readOperationStats(w http.ResponseWriter, _ *http.Request) erro
 
 // operationsQuery reads the query of a request for operations.
 func operationsQuery(r *http.Request) (oplog.Query, error) {
-	q := oplog.Query{Limit: defaultOperations, Tail: true}
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := parseQuery(r)
 	if err != nil {
-		return q, fault("invalid_request", "the query cannot be read")
+		return oplog.Query{}, err
 	}
-	for _, name := range []string{"after", "limit", "since", "until", "source", "cart"} {
+	for _, name := range []string{"source", "cart"} {
 		if len(values[name]) > 1 {
-			return q, fault("invalid_request", "%s is there more than once", name)
+			return oplog.Query{}, fault("invalid_request", "%s is there more than once", name)
 		}
 	}
-	q.Source, q.Cart = values.Get("source"), values.Get("cart")
-	if values.Has("after") {
-		q.Tail = false
-		if q.After, err = strconv.ParseUint(values.Get("after"), 10, 63); err != nil {
-			return q, fault("invalid_request", "after is not a number of an operation")
-		}
-	}
-	if values.Has("limit") {
-		n, err := strconv.ParseInt(values.Get("limit"), 10, 64)
-		if err != nil {
-			return q, fault("invalid_request", "limit is not an integer")
-		}
-		if n < 1 || n > oplog.MaxLimit {
-			return q, invalid("limit", "must be 1 to %d", oplog.MaxLimit)
-		}
-		q.Limit = int(n)
-	}
-	if values.Has("since") {
-		if q.Since, err = parseTime("since", values.Get("since")); err != nil {
-			return q, err
-		}
-	}
-	if values.Has("until") {
-		if q.Until, err = parseTime("until", values.Get("until")); err != nil {
-			return q, err
-		}
-	}
-	for _, list := range values["kind"] {
-		for name := range strings.SplitSeq(list, ",") {
-			if name != "" {
-				q.Kinds = append(q.Kinds, name)
-			}
-		}
-	}
-	return q, nil
+	w, err := windowOf(values)
+	return oplog.Query{
+		After: w.after, Tail: !values.Has("after"), Limit: w.limit, Since: w.since, Until: w.until,
+		Source: values.Get("source"), Kinds: namesIn(values, "kind"), Cart: values.Get("cart"),
+	}, err
 }

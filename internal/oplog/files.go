@@ -35,6 +35,7 @@ type Files struct {
 	file   *os.File // the one that grows; nil until the first Append
 	size   int64    // of its whole lines
 	turnAt int64    // fileBytes
+	buf    []byte   // for Append
 	torn   bool     // what stands behind them could not be cut off
 	ids    map[uuid.UUID]struct{}
 	last   ring[uuid.UUID] // of the newest operations, which are in ids
@@ -43,7 +44,7 @@ type Files struct {
 
 // OpenFiles opens the operations in dir, which it makes if it is not there.
 func OpenFiles(ctx context.Context, dir string) (_ *Files, err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
@@ -56,7 +57,7 @@ func OpenFiles(ctx context.Context, dir string) (_ *Files, err error) {
 			err = errors.Join(fmt.Errorf("open the operations in %s: %w", dir, err), f.Close())
 		}
 	}()
-	if f.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)); err != nil {
+	if f.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
 		return nil, err
 	}
 	names, done, err := f.names()
@@ -141,11 +142,11 @@ func (f *Files) know(id uuid.UUID) {
 
 // Append writes ops at the end of the newest file, in one write. See [Store].
 func (f *Files) Append(_ context.Context, ops []Operation) error {
-	var b []byte
+	b := f.buf[:0]
 	if f.torn {
 		b = append(b, '\n')
 	}
-	var written []uuid.UUID
+	written := make([]uuid.UUID, 0, len(ops))
 	for i := range ops {
 		if _, is := f.ids[ops[i].ID]; is || slices.Contains(written, ops[i].ID) {
 			continue
@@ -153,6 +154,7 @@ func (f *Files) Append(_ context.Context, ops []Operation) error {
 		b = append(ops[i].appendLine(b), '\n')
 		written = append(written, ops[i].ID)
 	}
+	f.buf = b
 	if len(written) == 0 {
 		return nil
 	}
@@ -162,7 +164,7 @@ func (f *Files) Append(_ context.Context, ops []Operation) error {
 		}
 	}
 	if f.file == nil {
-		file, err := f.root.OpenFile(fmt.Sprintf("%020d%s", ops[0].Seq, liveSuffix), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+		file, err := f.root.OpenFile(fmt.Sprintf("%020d%s", ops[0].Seq, liveSuffix), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o640)
 		if err != nil {
 			return err
 		}
@@ -219,7 +221,7 @@ func (f *Files) compress(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.root.WriteFile(old+tmpSuffix, f.enc.EncodeAll(b, nil), 0o644); err != nil {
+	if err := f.root.WriteFile(old+tmpSuffix, f.enc.EncodeAll(b, nil), 0o640); err != nil {
 		return err
 	}
 	if err := f.root.Rename(old+tmpSuffix, old); err != nil {

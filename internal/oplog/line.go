@@ -1,6 +1,7 @@
 package oplog
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -29,7 +30,14 @@ func (o Operation) MarshalJSON() ([]byte, error) { return o.appendLine(nil), nil
 // as source, kind and cart needs no escapes.
 func (o *Operation) appendLine(b []byte) []byte {
 	b = strconv.AppendUint(append(b, `{"seq":`...), o.Seq, 10)
-	b = append(append(append(b, `,"id":"`...), o.ID.String()...), `","time":"`...)
+	b = append(b, `,"id":"`...)
+	for i, part := range [][]byte{o.ID[:4], o.ID[4:6], o.ID[6:8], o.ID[8:10], o.ID[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	b = append(b, `","time":"`...)
 	b = o.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
 	b = append(append(b, `","source":"`...), o.Source...)
 	b = append(append(b, `","kind":"`...), o.Kind...)
