@@ -21,6 +21,7 @@ const (
 	maxWait   = 4096        // operations that wait for a store that fails
 	retryMin  = 100 * time.Millisecond
 	retryMax  = 30 * time.Second
+	stopTime  = time.Second // that Close gives a store to hear that it is over
 )
 
 // ErrClosed is returned after Close.
@@ -253,8 +254,9 @@ func (l *Log) recent(q *Query) (ops []Operation, from, head uint64) {
 	return ops, from, l.seq
 }
 
-// Close gives the store what waits, and closes it. It returns when that is done, or with ctx's error at its end: what
-// waits then is lost. Close twice is harmless.
+// Close gives the store what waits, and closes it. What still waits at the end of ctx is lost, and the error says how much
+// that is. A store that does not hear of that end is left behind after another second, with ctx's error. Close twice is
+// harmless.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
@@ -266,7 +268,13 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-l.done:
 	case <-ctx.Done():
 		l.stop()
-		<-l.done
+		timer := time.NewTimer(stopTime)
+		defer timer.Stop()
+		select {
+		case <-l.done:
+		case <-timer.C: // a disk that hangs must not keep the process from ending
+			return fmt.Errorf("close the operation log: %w", ctx.Err())
+		}
 	}
 	l.stop()
 	l.mu.Lock()
