@@ -34,8 +34,8 @@ type Options struct {
 	// Keep, if not nil, says which operations are kept, in memory and in the store; the others are only counted. It is
 	// called by Record and must not block.
 	Keep func(o *Operation) bool
-	// Failed, if not nil, hears each failure of the store and how many operations are waiting for it, and how many it has
-	// cost. It is called on the log's own goroutine.
+	// Failed, if not nil, hears each failure of the store and how many operations are waiting for it, and how many have been
+	// dropped since the log was opened. It is called on the log's own goroutine.
 	Failed func(err error, waiting, dropped int)
 	// Metrics, if not nil, counts.
 	Metrics *Metrics
@@ -60,6 +60,7 @@ type Log struct {
 	ring    ring[Operation] // the newest
 	waiting ring[Operation] // to be stored, without those in writing
 	writing []Operation     // what the store is given now
+	dropped int             // of what was to be stored
 	err     error           // of the store's closing; set before done
 }
 
@@ -135,7 +136,7 @@ func (l *Log) Record(o Operation) error {
 		return nil
 	}
 	if l.waiting.put(o) {
-		l.opts.Metrics.dropped.Inc()
+		l.drop(1)
 	}
 	switch l.waiting.len() {
 	case 1:

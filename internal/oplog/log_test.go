@@ -201,7 +201,8 @@ func TestAboveTheCapTheNewestAreKeptAndTheDroppedCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all = maxWait + 1000
 		store := &fakeStore{fails: 3}
-		l := open(t, Options{Store: store})
+		heard := -1
+		l := open(t, Options{Store: store, Failed: func(_ error, _, dropped int) { heard = dropped }})
 		for range all / 100 {
 			l.mustRecord(t, 100) // some while a batch is being written and fails
 			synctest.Wait()
@@ -217,6 +218,9 @@ func TestAboveTheCapTheNewestAreKeptAndTheDroppedCounted(t *testing.T) {
 		}
 		if int(dropped) != all-len(got) {
 			t.Errorf("%v counted as dropped, %d are", dropped, all-len(got))
+		}
+		if heard != all-len(got) {
+			t.Errorf("the hook heard last of %d dropped, %d are", heard, all-len(got))
 		}
 	})
 }
