@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +55,11 @@ func TestBelowLowDiskChangesAreRefusedAndReadsGoOn(t *testing.T) {
 	}
 	if d := cmp.Diff(before, tree(t, data)); d != "" {
 		t.Errorf("the data directory has changed (-before +after):\n%s", d)
+	}
+	s.signal(syscall.SIGTERM)
+	s.wait()
+	if log := s.log(); strings.Contains(log, "close the event log") || !strings.Contains(log, "operations could not be stored") {
+		t.Errorf("stderr is %q: operations that there was no room for have taken the time for the event log's end", log)
 	}
 }
 

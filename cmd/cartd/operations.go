@@ -21,6 +21,9 @@ const oplogName = "oplog"
 // sourceInternal is the source of what nobody outside has asked for.
 const sourceInternal = "internal"
 
+// operationsTime is how long the end of the process waits for operations to be stored. The rest is the event log's.
+const operationsTime = 2 * time.Second
+
 // openOperations opens the log of operations.
 func (c *serveCmd) openOperations(ctx context.Context, store eventlog.Store, reg prometheus.Registerer, logger *slog.Logger) (*oplog.Log, error) {
 	opts := oplog.Options{Metrics: oplog.NewMetrics(reg), Logger: logger}

@@ -271,7 +271,9 @@ func (s *service) close(ctx context.Context) error {
 		errs = append(errs, s.list.Close())
 	}
 	if s.operationLog != nil {
-		errs = append(errs, s.operationLog.Close(ctx))
+		brief, cancel := context.WithTimeout(ctx, operationsTime)
+		errs = append(errs, s.operationLog.Close(brief))
+		cancel()
 	}
 	if s.store != nil {
 		closed := make(chan error, 1)

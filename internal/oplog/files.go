@@ -189,7 +189,7 @@ func (f *Files) Append(_ context.Context, ops []Operation) error {
 func (f *Files) turn() error {
 	name := f.file.Name()
 	name = name[strings.LastIndexByte(name, os.PathSeparator)+1:]
-	if err := f.compress(name); err != nil {
+	if err := f.compress(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody has removed it
 		return err
 	}
 	err := f.file.Close()

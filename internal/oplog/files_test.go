@@ -182,6 +182,28 @@ func TestCompressionThatWasCutOffIsFinished(t *testing.T) {
 	}
 }
 
+func TestFileThatSomebodyRemovedIsPassedOver(t *testing.T) {
+	dir := t.TempDir()
+	files := openFiles(t, dir)
+	defer files.Close()
+	files.turnAt = 1000
+	l := open(t, Options{})
+	l.mustRecord(t, 128)
+	ops := query(t, l, Query{Limit: 128}).Operations
+	if err := files.Append(t.Context(), ops[:64]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "00000000000000000001.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Append(t.Context(), ops[64:]); err != nil {
+		t.Fatal(err)
+	}
+	if got := seqs(query(t, files, Query{Limit: 128}).Operations); !slices.Equal(got, from(65, 128)) {
+		t.Errorf("got %v, want 65 to 128", got)
+	}
+}
+
 // TestPagesJoinToWhatWasRecorded compares all ways to ask with a plain slice.
 func TestPagesJoinToWhatWasRecorded(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

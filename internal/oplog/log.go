@@ -21,6 +21,7 @@ const (
 	maxWait   = 4096        // operations that wait for a store that fails
 	retryMin  = 100 * time.Millisecond
 	retryMax  = 30 * time.Second
+	stopTime  = time.Second // that Close gives a store to hear that it is over
 )
 
 // ErrClosed is returned after Close.
@@ -33,8 +34,8 @@ type Options struct {
 	// Keep, if not nil, says which operations are kept, in memory and in the store; the others are only counted. It is
 	// called by Record and must not block.
 	Keep func(o *Operation) bool
-	// Failed, if not nil, hears each failure of the store and how many operations are waiting for it, and how many it has
-	// cost. It is called on the log's own goroutine.
+	// Failed, if not nil, hears each failure of the store and how many operations are waiting for it, and how many have been
+	// dropped since the log was opened. It is called on the log's own goroutine.
 	Failed func(err error, waiting, dropped int)
 	// Metrics, if not nil, counts.
 	Metrics *Metrics
@@ -59,6 +60,7 @@ type Log struct {
 	ring    ring[Operation] // the newest
 	waiting ring[Operation] // to be stored, without those in writing
 	writing []Operation     // what the store is given now
+	dropped int             // of what was to be stored
 	err     error           // of the store's closing; set before done
 }
 
@@ -134,7 +136,7 @@ func (l *Log) Record(o Operation) error {
 		return nil
 	}
 	if l.waiting.put(o) {
-		l.opts.Metrics.dropped.Inc()
+		l.drop(1)
 	}
 	switch l.waiting.len() {
 	case 1:
@@ -253,8 +255,9 @@ func (l *Log) recent(q *Query) (ops []Operation, from, head uint64) {
 	return ops, from, l.seq
 }
 
-// Close gives the store what waits, and closes it. It returns when that is done, or with ctx's error at its end: what
-// waits then is lost. Close twice is harmless.
+// Close gives the store what waits, and closes it. What still waits at the end of ctx is lost, and the error says how much
+// that is. A store that does not hear of that end is left behind after another second, with ctx's error. Close twice is
+// harmless.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.closed {
@@ -266,7 +269,13 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-l.done:
 	case <-ctx.Done():
 		l.stop()
-		<-l.done
+		timer := time.NewTimer(stopTime)
+		defer timer.Stop()
+		select {
+		case <-l.done:
+		case <-timer.C: // a disk that hangs must not keep the process from ending
+			return fmt.Errorf("close the operation log: %w", ctx.Err())
+		}
 	}
 	l.stop()
 	l.mu.Lock()

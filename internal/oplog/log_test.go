@@ -23,6 +23,7 @@ type fakeStore struct {
 	fails   int  // how often it still fails
 	half    bool // whether half of a batch is stored when it fails
 	hang    bool
+	stuck   chan struct{} // if not nil, Append returns when it is closed, whatever its context says
 	closed  bool
 }
 
@@ -31,6 +32,11 @@ var errDown = errors.New("the store is down")
 func (f *fakeStore) Append(ctx context.Context, ops []Operation) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.stuck != nil {
+		f.mu.Unlock()
+		<-f.stuck
+		f.mu.Lock()
+	}
 	if f.hang {
 		f.mu.Unlock()
 		<-ctx.Done()
@@ -195,7 +201,8 @@ func TestAboveTheCapTheNewestAreKeptAndTheDroppedCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all = maxWait + 1000
 		store := &fakeStore{fails: 3}
-		l := open(t, Options{Store: store})
+		heard := -1
+		l := open(t, Options{Store: store, Failed: func(_ error, _, dropped int) { heard = dropped }})
 		for range all / 100 {
 			l.mustRecord(t, 100) // some while a batch is being written and fails
 			synctest.Wait()
@@ -211,6 +218,9 @@ func TestAboveTheCapTheNewestAreKeptAndTheDroppedCounted(t *testing.T) {
 		}
 		if int(dropped) != all-len(got) {
 			t.Errorf("%v counted as dropped, %d are", dropped, all-len(got))
+		}
+		if heard != all-len(got) {
+			t.Errorf("the hook heard last of %d dropped, %d are", heard, all-len(got))
 		}
 	})
 }
@@ -243,6 +253,23 @@ func TestCloseOfAStoreThatHangsEndsWithItsContext(t *testing.T) {
 		}
 		if n := testutil.ToFloat64(l.opts.Metrics.dropped); n != 3 || !store.closed {
 			t.Errorf("%v counted as dropped, closed %v", n, store.closed)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{stuck: make(chan struct{})}
+		defer close(store.stuck)
+		l := open(t, Options{Store: store})
+		l.mustRecord(t, 3)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := l.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the end of the context", err)
+		}
+		if l.Close(ctx) == nil {
+			t.Error("the second Close says that all is well")
 		}
 	})
 }

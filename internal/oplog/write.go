@@ -94,14 +94,20 @@ func (l *Log) settle(err error) (waiting, dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		dropped = max(0, len(l.writing)-(maxWait-l.waiting.len()))
-		for i := len(l.writing) - 1; i >= dropped; i-- {
+		over := max(0, len(l.writing)-(maxWait-l.waiting.len()))
+		for i := len(l.writing) - 1; i >= over; i-- {
 			l.waiting.unget(l.writing[i])
 		}
-		l.opts.Metrics.dropped.Add(float64(dropped))
+		l.drop(over)
 	}
 	l.writing = nil
-	return l.waiting.len(), dropped
+	return l.waiting.len(), l.dropped
+}
+
+// drop counts n operations that are lost. The caller holds mu.
+func (l *Log) drop(n int) {
+	l.dropped += n
+	l.opts.Metrics.dropped.Add(float64(n))
 }
 
 // end lets go of what waits, and returns how many those are.
@@ -109,6 +115,6 @@ func (l *Log) end() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.waiting.take(maxWait))
-	l.opts.Metrics.dropped.Add(float64(n))
+	l.drop(n)
 	return n
 }

@@ -299,6 +299,22 @@ func TestEveryVersionOfEveryBranchCanBeRebuilt(t *testing.T) {
 			rt.Fatalf("at event %d %q is %s, was %s", step, branch, got, want)
 		}
 	})
+	// What the branches have in common is of the moment, too, whichever snapshot it is read from.
+	then := map[string]uint64{}
+	for _, ev := range events {
+		then[ev.Branch] = ev.Version
+		for _, m := range []actor.Moment{{Branch: ev.Branch, At: ev.Time}, {Branch: ev.Branch, Version: ev.Version}} {
+			r, err := actor.RebuildAt(cfg, "a", m, recalled(h, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, other := range []string{"", "x", "y"} {
+				if got := r.Info(other).Version; got != then[other] && (ev.Branch != "" || m.Version == 0) { // to main the others' events mean nothing
+					t.Fatalf("%+v: %q is at version %d, was at %d", m, other, got, then[other])
+				}
+			}
+		}
+	}
 	for _, m := range []actor.Moment{{Branch: "y", At: events[1].Time}, {Branch: "nobody"}, {Branch: "nobody", Version: 3}} {
 		if got := show(m); !strings.Contains(got, "@0=") {
 			t.Errorf("%+v: got %s, want no version", m, got)

@@ -23,7 +23,7 @@ func Rebuild[S any](cfg Config[S], id string, replay func(load func(data []byte)
 type Moment struct {
 	Branch  string    // "" is main
 	Version uint64    // up to this event of the branch; 0: as far as there are events
-	At      time.Time // up to the last event of the branch that is not after; zero: as far as there are events
+	At      time.Time // up to the last event that is not after, of any branch; zero: as far as there are events
 }
 
 // ErrTooNew is what load returns for a snapshot from behind the moment that is asked for.
@@ -51,7 +51,11 @@ func RebuildAt[S any](cfg Config[S], id string, m Moment, replay func(load func(
 			if from.state, err = from.load(data); err != nil {
 				return err
 			}
-			if info := from.head(m.Branch); m.Version > 0 && info.Version > m.Version || !m.At.IsZero() && info.Updated.After(m.At) {
+			last := m.Version
+			if m.Branch != "" && last > 0 {
+				last-- // behind that version, other branches may have changed what they have in common
+			}
+			if m.Version > 0 && from.head(m.Branch).Version > last || !m.At.IsZero() && from.latest.After(m.At) {
 				return ErrTooNew
 			}
 			p = from
@@ -62,7 +66,7 @@ func RebuildAt[S any](cfg Config[S], id string, m Moment, replay func(load func(
 		if err != nil {
 			return nil, fmt.Errorf("read %s %s after version %d: %w", cfg.Kind, id, p.info.Version, err)
 		}
-		if m.before(&ev) {
+		if m.before(&ev, p.head(m.Branch).Version > 0) {
 			break
 		}
 		if err := p.reapply(p.state, ev); err != nil { // of a newer schema
@@ -75,10 +79,12 @@ func RebuildAt[S any](cfg Config[S], id string, m Moment, replay func(load func(
 	return &Rebuilt[S]{p}, nil
 }
 
-// before reports whether the moment is over when the event comes.
-func (m *Moment) before(ev *Event) bool {
-	if ev.Branch != m.Branch {
+// before reports whether the moment is over when the event comes; begun says whether its branch has had one. What
+// the branches have in common is of the moment, too. Only the times of logs that were taken over may go back, and those
+// are from before the first branch.
+func (m *Moment) before(ev *Event, begun bool) bool {
+	if ev.Branch != m.Branch && !begun {
 		return false
 	}
-	return m.Version > 0 && ev.Version > m.Version || !m.At.IsZero() && !ev.Damaged && ev.Time.After(m.At)
+	return ev.Branch == m.Branch && m.Version > 0 && ev.Version > m.Version || !m.At.IsZero() && !ev.Damaged && ev.Time.After(m.At)
 }
