@@ -171,7 +171,8 @@ func (m *Manager) load() error {
 	return nil
 }
 
-// Close ends all deliveries and stores how far they have come.
+// Close ends all deliveries and stores how far they have come. The log is closed after it, and still asked to keep what
+// subscriptions wait for: it lets go of old segments then, too.
 func (m *Manager) Close() error {
 	m.quit()
 	m.wg.Wait()
@@ -187,12 +188,6 @@ func (m *Manager) Close() error {
 		d.stop()
 	}
 	m.checkpoint()
-	m.mu.Lock()
-	if m.pin != nil {
-		m.pin.Release()
-		m.pin = nil
-	}
-	m.mu.Unlock()
 	m.client.CloseIdleConnections()
 	return m.db.close()
 }

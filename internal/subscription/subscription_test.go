@@ -439,7 +439,7 @@ func TestWindowIsBounded(t *testing.T) {
 }
 
 func TestWebhookThatIsTooSlowForTheLogCountsWhatItMissed(t *testing.T) {
-	s := open(t, subscription.Options{})
+	s := open(t, subscription.Options{Backlog: 3})
 	r := newReceiver(t, nil)
 	r.taken["a"] = 7 // 1 to 7 are lost
 	s.add("a", 10)
