@@ -408,6 +408,37 @@ func TestEventThatIsNeverTakenBecomesADeadLetter(t *testing.T) {
 	}
 }
 
+// What a receiver answers is not shown to whoever may make a webhook, which may lead anywhere.
+func TestNothingOfAnAnswerIsShownButItsStatus(t *testing.T) {
+	s := open(t, subscription.Options{})
+	for name, respond := range map[string]http.HandlerFunc{
+		"body": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "private", http.StatusTeapot) },
+		"redirect": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://[private")
+			w.WriteHeader(http.StatusFound)
+		},
+		"no http": func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				io.WriteString(c, "SSH-2.0 private\r\n\r\n") //nolint:errcheck // then it is another error
+				c.Close()
+			}
+		},
+	} {
+		r := newReceiver(t, func(int, *call) (bool, http.HandlerFunc) { return false, respond })
+		r.taken["a"] = s.at["a"] // which was for the others
+		s.create(hook("hook", r.URL, secret), nil)
+		s.add("a", 1)
+		s.eventually("it fails", func() bool { return s.get("hook").Error != "" })
+		if e := s.get("hook").Error; strings.Contains(e, "private") {
+			t.Errorf("%s: the error shows the answer: %s", name, e)
+		}
+		if err := s.Delete("hook"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A cart that is not taken holds others up only when the window is full, and then the log keeps what waits.
 func TestWindowIsBounded(t *testing.T) {
 	s := open(t, subscription.Options{})
