@@ -163,6 +163,7 @@ func TestOddDefinitionsAreRefused(t *testing.T) {
 		"webhook.secret": {
 			hook("a", "https://shop.example/", "whsec_"), hook("a", "https://shop.example/", strings.TrimPrefix(good, "whsec_")), hook("a", "https://shop.example/", good[:len(good)-4]),
 			hook("a", "https://shop.example/", "whsec_"+strings.Repeat("!", 40)), hook("a", "https://shop.example/", "whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 65))),
+			hook("a", "https://shop.example/", good+strings.Repeat("\n", 1<<16)), hook("a", "https://shop.example/", good[:20]+"\r"+good[20:]),
 		},
 	} {
 		for _, def := range defs {
