@@ -569,8 +569,12 @@ func TestDatabaseThatDoesNotCheckOutIsToldAndLeft(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log := memlog.New()
-		m := subscription.Open(path, subscription.Options{Log: log, Event: appendEvent})
+		log := &pinned{Log: memlog.New()}
+		logtest.MustAppend(t, logtest.Activate(t, log, logtest.Stream(t, "a")), 0, logtest.Events(20)...)
+		m := subscription.Open(path, subscription.Options{Log: log, Event: appendEvent, Backlog: 15})
+		if got, ok := log.pins.Least(); !ok || got != 5 {
+			t.Errorf("%s: kept behind %d, %v; want the backlog, until the database is mended", what, got, ok)
+		}
 		for call, err := range map[string]error{
 			"create": third(m.Create(subscription.Definition{Name: "a"}, nil)), "list": second(m.List()), "get": second(m.Get("a")), "delete": m.Delete("a"), "ack": second(m.Ack("a", 1)),
 		} {
