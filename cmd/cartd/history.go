@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,8 @@ func (c *historyCmd) Run(ctx context.Context) error {
 	return told.print(os.Stdout)
 }
 
-// tell fetches the cart's events and replays them, as an activation does.
+// tell fetches the cart's events and replays them, as an activation does. When that does not come to the cart that the
+// server has, it asks for the cart at each version: branches have given main content, or ids of lines away.
 func (c *historyCmd) tell(ctx context.Context) (*story, error) {
 	id, err := grain.ParseCartID(c.ID)
 	if err != nil {
@@ -95,10 +97,22 @@ func (c *historyCmd) tell(ctx context.Context) (*story, error) {
 			t.apply(&ev.apiEvent, eventID)
 		}
 		if page.Next <= after || page.Next >= page.Head {
-			return &t.story, nil
+			break
 		}
 		after = page.Next
 	}
+	show := func(version uint64) (cart shownCart, err error) {
+		at, err := apiURL(c.URL, "/v1/carts/"+string(id))
+		if err == nil {
+			at.RawQuery = "version=" + strconv.FormatUint(version, 10)
+			err = getJSON(ctx, at, token, &cart)
+		}
+		return cart, err
+	}
+	if err := t.check(show); err != nil {
+		return nil, err
+	}
+	return &t.story, nil
 }
 
 // teller replays a cart, and says what each event has changed.
@@ -108,6 +122,7 @@ type teller struct {
 	cart     grain.Cart
 	info     actor.Info
 	was      shownCart
+	unsure   bool // an event could not be replayed
 }
 
 func newTeller(id string) *teller {
@@ -141,10 +156,6 @@ type shownCart struct {
 
 // apply adds the step of one event.
 func (t *teller) apply(ev *apiEvent, id uuid.UUID) {
-	s := step{Version: ev.Version, Time: ev.Time, Type: ev.Type, Changes: []string{}}
-	if ev.Version > t.info.Version+1 {
-		s.Changes = append(s.Changes, "what was here is damaged")
-	}
 	t.info.Version, t.info.Updated = ev.Version, ev.Time
 	if t.info.Created.IsZero() {
 		t.info.Created = ev.Time
@@ -158,8 +169,41 @@ func (t *teller) apply(ev *apiEvent, id uuid.UUID) {
 		now = shownCart{}
 		err = json.Unmarshal(grain.AppendView(nil, &t.cart, t.info), &now)
 	}
-	if err != nil && !errors.Is(err, actor.NoChange) && ev.Type != "NoChange" {
-		s.Changes = append(s.Changes, "cannot be told: "+err.Error())
+	t.unsure = t.unsure || err != nil && !errors.Is(err, actor.NoChange) && ev.Type != "NoChange"
+	t.add(ev.Version, ev.Time, ev.Type, now)
+}
+
+// check compares the end of the story with what the server shows, and tells the story anew by what it shows of each version
+// if they are not the same.
+func (t *teller) check(show func(version uint64) (shownCart, error)) error {
+	told := t.Steps
+	if len(told) == 0 {
+		return nil
+	}
+	last, err := show(told[len(told)-1].Version)
+	if err != nil || !t.unsure && reflect.DeepEqual(last, t.was) {
+		return err
+	}
+	t.Steps, t.was = make([]step, 0, len(told)), shownCart{}
+	for i := range told {
+		now, err := show(told[i].Version)
+		if err != nil {
+			return err
+		}
+		t.add(told[i].Version, told[i].Time, told[i].Type, now)
+	}
+	return nil
+}
+
+// add adds a step that has made the cart what it is now.
+func (t *teller) add(version uint64, at time.Time, kind string, now shownCart) {
+	s := step{Version: version, Time: at, Type: kind, Changes: []string{}}
+	before := uint64(0)
+	if n := len(t.Steps); n > 0 {
+		before = t.Steps[n-1].Version
+	}
+	if version > before+1 {
+		s.Changes = append(s.Changes, "what was here is damaged")
 	}
 	s.Changes = append(s.Changes, changes(&t.was, &now)...)
 	s.Status, s.Lines, s.Total, s.Delta = now.Status, len(now.Items), now.TotalPrice.IncVat, now.TotalPrice.IncVat-t.was.TotalPrice.IncVat

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -188,6 +189,37 @@ func TestHistoryTellsWhatEachStepChanged(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+}
+
+// What is done to a branch is not among main's events, and shows in main all the same.
+func TestHistoryOfACartWithBranches(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir())
+	s.do(t, http.StatusCreated, "POST", "/v1/carts", `{"id":"c","country":"GB"}`)
+	add := func(path, sku string) {
+		s.do(t, http.StatusOK, "POST", "/v1/carts/c/items"+path, `{"sku":"`+sku+`","quantity":2}`)
+	}
+	add("", "85123A")
+	s.do(t, http.StatusCreated, "POST", "/v1/carts/c/branches", `{"name":"gift"}`)
+	add("?branch=gift", "71053")
+	add("", "84406B")
+	s.do(t, http.StatusOK, "PATCH", "/v1/carts/c/items/3", `{"quantity":4}`)
+	s.do(t, http.StatusOK, "POST", "/v1/carts/c/branches/gift/promote", ``)
+	s.do(t, http.StatusOK, "PATCH", "/v1/carts/c/items/2", `{"quantity":5}`)
+	c := run(t, nil, "history", "c", "--url", s.api, "--json")
+	c.wantExit(0)
+	told := decodeAs[story](t, c.stdout.Bytes())
+	var got []string
+	for _, st := range told.Steps[2:] {
+		got = append(got, strings.Join(st.Changes, "; "))
+	}
+	want := []string{"+ 2 × 84406B", "4 × 84406B, was 2", "+ 2 × 71053", "5 × 71053, was 2"}
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("the steps are %q, want those that begin with %q", got, want)
+	}
+	if last, cart := told.Steps[len(told.Steps)-1], s.cart(t, "c"); last.Total != cart.Total.IncVAT || last.Version != cart.Version {
+		t.Errorf("it ends with %+v, the cart is %+v", last, cart)
 	}
 }
 

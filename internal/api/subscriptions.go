@@ -87,7 +87,8 @@ func (s *server) createSubscription(w http.ResponseWriter, r *http.Request) erro
 	if req.Webhook != nil {
 		def.Webhook = &subscription.Webhook{URL: req.Webhook.URL, Secret: req.Webhook.Secret}
 	}
-	if req.After != nil {
+	_, err = s.Subscriptions.Get(req.Name)
+	if req.After != nil && errors.Is(err, subscription.ErrNotFound) { // one that is there has a place, wherever it was to begin
 		earliest, err := eventlog.Earliest(r.Context(), s.Streams.Log)
 		if err != nil {
 			return err

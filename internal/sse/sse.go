@@ -38,10 +38,16 @@ func AppendID(b []byte, id uint64) []byte {
 	return append(b, '\n')
 }
 
-// AppendType appends the type of an event, which has no line breaks.
+// AppendType appends the type of an event. A line break in it, which would begin a line of another meaning, becomes a space.
 func AppendType(b []byte, name string) []byte {
 	b = append(b, "event: "...)
+	at := len(b)
 	b = append(b, name...)
+	for i, c := range b[at:] {
+		if c == '\n' || c == '\r' {
+			b[at+i] = ' '
+		}
+	}
 	return append(b, '\n')
 }
 

@@ -41,6 +41,14 @@ func TestReaderReadsEventsCommentsAndCursors(t *testing.T) {
 	}
 }
 
+// Logs that were taken over have types that nobody has checked.
+func TestTypeEndsNoLine(t *testing.T) {
+	r := sse.NewReader(bytes.NewReader(append(sse.AppendType(nil, "Odd\ndata: 1\r\rid: 9"), "data: 2\n\n"...)))
+	if ev, err := r.Next(); err != nil || ev.ID != "" || ev.Type != "Odd data: 1  id: 9" || string(ev.Data) != "2" {
+		t.Errorf("got %+v with %s, %v", ev, ev.Data, err)
+	}
+}
+
 func TestReaderTakesNoLineWithoutEnd(t *testing.T) {
 	for _, text := range []string{strings.Repeat("x", sse.MaxLineBytes+1), strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 9)} {
 		if _, err := sse.NewReader(strings.NewReader(text)).Next(); !errors.Is(err, sse.ErrTooLong) {

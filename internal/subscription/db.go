@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -75,7 +76,11 @@ func (d *db) made() (*bbolt.DB, error) {
 	if d.bolt != nil {
 		return d.bolt, nil
 	}
-	b, err := bbolt.Open(d.path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	var b *bbolt.DB
+	err := guarded(func() (err error) {
+		b, err = bbolt.Open(d.path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -96,38 +101,39 @@ func (d *db) close() error {
 	if d.bolt == nil {
 		return nil
 	}
-	return d.bolt.Close()
+	return guarded(d.bolt.Close)
 }
 
-// update runs do in a transaction that is on stable storage when it returns nil. A panic of bbolt over pages that make no
-// sense is an error.
-func (d *db) update(do func(tx *bbolt.Tx) error) (err error) {
-	b, err := d.made()
-	if err != nil {
-		return err
-	}
+// guarded returns what do does. What bbolt makes of a file that makes no sense, a panic or an access of what is not there,
+// is an error.
+func guarded(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that was cut off is shorter than its mapping
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("database does not check out: %v", r)
 		}
 	}()
-	return b.Update(do)
+	return do()
+}
+
+// update runs do in a transaction that is on stable storage when it returns nil.
+func (d *db) update(do func(tx *bbolt.Tx) error) error {
+	b, err := d.made()
+	if err != nil {
+		return err
+	}
+	return guarded(func() error { return b.Update(do) })
 }
 
 // view is update for reading; without a database it does nothing.
-func (d *db) view(do func(tx *bbolt.Tx) error) (err error) {
+func (d *db) view(do func(tx *bbolt.Tx) error) error {
 	d.mu.Lock()
 	b := d.bolt
 	d.mu.Unlock()
 	if b == nil {
 		return nil
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("database does not check out: %v", r)
-		}
-	}()
-	return b.View(do)
+	return guarded(func() error { return b.View(do) })
 }
 
 // all returns all subscriptions.

@@ -92,7 +92,7 @@ func checkURL(s string) error {
 func ParseSecret(s string) ([]byte, error) {
 	text, ok := strings.CutPrefix(s, secretPrefix)
 	key, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(key) < minSecret || len(key) > maxSecret {
+	if !ok || err != nil || len(key) < minSecret || len(key) > maxSecret || strings.ContainsAny(text, "\r\n") { // which decoding skips
 		return nil, &FieldError{"webhook.secret", "must be whsec_ and 24 to 64 bytes in base64"}
 	}
 	return key, nil

@@ -171,7 +171,8 @@ func (m *Manager) load() error {
 	return nil
 }
 
-// Close ends all deliveries and stores how far they have come.
+// Close ends all deliveries and stores how far they have come. The log is closed after it, and still asked to keep what
+// subscriptions wait for: it lets go of old segments then, too.
 func (m *Manager) Close() error {
 	m.quit()
 	m.wg.Wait()
@@ -187,12 +188,6 @@ func (m *Manager) Close() error {
 		d.stop()
 	}
 	m.checkpoint()
-	m.mu.Lock()
-	if m.pin != nil {
-		m.pin.Release()
-		m.pin = nil
-	}
-	m.mu.Unlock()
 	m.client.CloseIdleConnections()
 	return m.db.close()
 }
@@ -239,11 +234,12 @@ func (m *Manager) checkpoint() {
 	}
 }
 
-// move asks the log to keep what subscriptions wait for, up to the backlog.
+// move asks the log to keep what subscriptions wait for, up to the backlog; the whole of it while nobody knows what they
+// wait for, because the database cannot be read.
 func (m *Manager) move() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.subs) == 0 {
+	if len(m.subs) == 0 && m.broken == nil {
 		if m.pin != nil {
 			m.pin.Release()
 			m.pin = nil
@@ -252,6 +248,9 @@ func (m *Manager) move() {
 	}
 	least := m.opts.Log.Head()
 	bound := least - min(least, m.opts.Backlog)
+	if m.broken != nil {
+		least = bound
+	}
 	for _, s := range m.subs {
 		least = min(least, max(s.stored, bound))
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -57,10 +59,7 @@ func (m *Manager) send(ctx context.Context, to string, key []byte, ev *eventlog.
 	h.Set("Webhook-Signature", Sign(key, id, now, body))
 	resp, err := m.client.Do(req)
 	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the URL may hold what is nobody's business
-		}
-		return &refusal{why: err.Error()}
+		return &refusal{why: reasonOf(err)}
 	}
 	defer resp.Body.Close()
 	io.CopyN(io.Discard, resp.Body, 4<<10) //nolint:errcheck // that the connection can be used again, if there is not more
@@ -72,6 +71,27 @@ func (m *Manager) send(ctx context.Context, to string, key []byte, ev *eventlog.
 		r.after = min(time.Duration(s), maxWait/time.Second) * time.Second
 	}
 	return r
+}
+
+// reasonOf says why there was no answer, without the URL, and without what net/http repeats of an answer that it cannot read:
+// both may hold what is nobody's business.
+func reasonOf(err error) string {
+	if u, ok := errors.AsType[*url.Error](err); ok && u.Timeout() {
+		return "no answer in time"
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e.Error()
+	}
+	switch {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the answer is not one of TLS"
+	case errors.Is(err, io.EOF):
+		return "the connection was closed without an answer"
+	}
+	return "the answer cannot be read"
 }
 
 // Sign returns the webhook-signature of a body as Standard Webhooks has it (github.com/standard-webhooks, "Signature

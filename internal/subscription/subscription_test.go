@@ -163,6 +163,7 @@ func TestOddDefinitionsAreRefused(t *testing.T) {
 		"webhook.secret": {
 			hook("a", "https://shop.example/", "whsec_"), hook("a", "https://shop.example/", strings.TrimPrefix(good, "whsec_")), hook("a", "https://shop.example/", good[:len(good)-4]),
 			hook("a", "https://shop.example/", "whsec_"+strings.Repeat("!", 40)), hook("a", "https://shop.example/", "whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 65))),
+			hook("a", "https://shop.example/", good+strings.Repeat("\n", 1<<16)), hook("a", "https://shop.example/", good[:20]+"\r"+good[20:]),
 		},
 	} {
 		for _, def := range defs {
@@ -408,6 +409,37 @@ func TestEventThatIsNeverTakenBecomesADeadLetter(t *testing.T) {
 	}
 }
 
+// What a receiver answers is not shown to whoever may make a webhook, which may lead anywhere.
+func TestNothingOfAnAnswerIsShownButItsStatus(t *testing.T) {
+	s := open(t, subscription.Options{})
+	for name, respond := range map[string]http.HandlerFunc{
+		"body": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "private", http.StatusTeapot) },
+		"redirect": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://[private")
+			w.WriteHeader(http.StatusFound)
+		},
+		"no http": func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				io.WriteString(c, "SSH-2.0 private\r\n\r\n") //nolint:errcheck // then it is another error
+				c.Close()
+			}
+		},
+	} {
+		r := newReceiver(t, func(int, *call) (bool, http.HandlerFunc) { return false, respond })
+		r.taken["a"] = s.at["a"] // which was for the others
+		s.create(hook("hook", r.URL, secret), nil)
+		s.add("a", 1)
+		s.eventually("it fails", func() bool { return s.get("hook").Error != "" })
+		if e := s.get("hook").Error; strings.Contains(e, "private") {
+			t.Errorf("%s: the error shows the answer: %s", name, e)
+		}
+		if err := s.Delete("hook"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A cart that is not taken holds others up only when the window is full, and then the log keeps what waits.
 func TestWindowIsBounded(t *testing.T) {
 	s := open(t, subscription.Options{})
@@ -439,7 +471,7 @@ func TestWindowIsBounded(t *testing.T) {
 }
 
 func TestWebhookThatIsTooSlowForTheLogCountsWhatItMissed(t *testing.T) {
-	s := open(t, subscription.Options{})
+	s := open(t, subscription.Options{Backlog: 3})
 	r := newReceiver(t, nil)
 	r.taken["a"] = 7 // 1 to 7 are lost
 	s.add("a", 10)
@@ -537,8 +569,12 @@ func TestDatabaseThatDoesNotCheckOutIsToldAndLeft(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log := memlog.New()
-		m := subscription.Open(path, subscription.Options{Log: log, Event: appendEvent})
+		log := &pinned{Log: memlog.New()}
+		logtest.MustAppend(t, logtest.Activate(t, log, logtest.Stream(t, "a")), 0, logtest.Events(20)...)
+		m := subscription.Open(path, subscription.Options{Log: log, Event: appendEvent, Backlog: 15})
+		if got, ok := log.pins.Least(); !ok || got != 5 {
+			t.Errorf("%s: kept behind %d, %v; want the backlog, until the database is mended", what, got, ok)
+		}
 		for call, err := range map[string]error{
 			"create": third(m.Create(subscription.Definition{Name: "a"}, nil)), "list": second(m.List()), "get": second(m.Get("a")), "delete": m.Delete("a"), "ack": second(m.Ack("a", 1)),
 		} {
