@@ -118,8 +118,9 @@ type stream struct {
 	count     prometheus.Counter
 	left      func()
 
-	mu    sync.Mutex // guards ended, and is held while a deadline is set
-	ended bool
+	mu    sync.Mutex // guards the following, and is held while a deadline is set
+	ended bool       // from outside
+	gone  bool       // the handler returns: its writer is not its own any more
 }
 
 const (
@@ -148,7 +149,11 @@ func (s *server) openStream(w http.ResponseWriter, r *http.Request, of string, p
 	stop := context.AfterFunc(s.Streams.Hub.Context(), st.end)
 	st.heartbeat = time.NewTimer(s.Streams.Heartbeat)
 	st.left = func() {
-		stop()
+		if !stop() { // end has begun
+			st.mu.Lock()
+			st.gone = true
+			st.mu.Unlock()
+		}
 		st.cancel()
 		st.heartbeat.Stop()
 		open.Dec()
@@ -171,6 +176,9 @@ func (s *server) openStream(w http.ResponseWriter, r *http.Request, of string, p
 func (st *stream) end() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.gone {
+		return
+	}
 	st.ended = true
 	st.control.SetWriteDeadline(time.Now().Add(lastWord)) //nolint:errcheck // then it is the server's own
 	st.cancel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"cartd/internal/grain"
@@ -51,8 +52,9 @@ func freshDB(path string) (*bbolt.DB, error) {
 	return openDB(path)
 }
 
-// contained is do, with a panic of bbolt over pages that make no sense as an error.
+// contained is do, with a panic of bbolt over pages that make no sense, or are not there, as an error.
 func contained(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that was cut off is shorter than its mapping
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", errUnusable, r)

@@ -321,6 +321,11 @@ func TestDeletedSpoiledAndForeignDatabasesAreBuiltAnew(t *testing.T) {
 				s.change(id, false, func(c *grain.Summary) { c.Total++ })
 			}
 		},
+		"cut off": func(t *testing.T, s *shop) {
+			if err := os.Truncate(s.path, 8<<10); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"half built": func(t *testing.T, s *shop) {
 			db, err := freshDB(s.path)
 			if err != nil {
