@@ -4,7 +4,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +14,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"cartd/internal/eventlog"
+	"cartd/internal/grain"
 	"cartd/internal/oplog"
 )
 
@@ -78,5 +84,41 @@ func TestOperationsOutliveRestartsAndKills(t *testing.T) {
 	page = s.operations(t, "")
 	if got := page.Operations[len(page.Operations)-1]; got.Kind != "getCart" || got.Error == "" || got.OK || page.Operations[0].Seq != 1 {
 		t.Errorf("in memory alone: %+v", page.Operations)
+	}
+}
+
+func TestWhatGrainsDoByThemselvesIsAnOperation(t *testing.T) {
+	t.Parallel()
+	s := serve(t, t.TempDir(), "--operations-all", "--idle=50ms", "--sweep-every=1s")
+	s.create(t, "c")
+	for _, kind := range []string{"activation", "passivation", "replay", "sweep"} {
+		eventually(t, "an operation of kind "+kind, func() bool {
+			s.cart(t, "c") // activates it
+			page := s.operations(t, "?source=internal&kind="+kind)
+			for _, o := range page.Operations {
+				if !o.OK || o.Cart != "c" && kind != "sweep" {
+					t.Errorf("%s: %+v", kind, o)
+				}
+			}
+			return len(page.Operations) > 0
+		})
+	}
+}
+
+func TestAppendThatFailsIsAnOperation(t *testing.T) {
+	log, err := oplog.Open(t.Context(), oplog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	o := observer{grain.NewObserver(reg, eventlog.NewMetrics(reg), slog.New(slog.DiscardHandler)), log}
+	o.CommitFailed(string(eventlog.KindVoucher), "v", errors.New("it is no cart"))
+	o.CommitFailed(string(eventlog.KindCart), "c", errors.New("the disk is gone"))
+	page, err := log.Query(t.Context(), oplog.Query{Limit: 10})
+	if err != nil || len(page.Operations) != 1 {
+		t.Fatalf("got %+v, %v", page.Operations, err)
+	}
+	if got := page.Operations[0]; got.Kind != "append" || got.Source != sourceInternal || got.Cart != "c" || got.OK || got.Error != "the disk is gone" {
+		t.Errorf("got %+v", got)
 	}
 }
