@@ -5,8 +5,8 @@
 // caller a lock and a copy and never waits, whatever the store does. While the store fails the newest operations are
 // kept and tried again; those that there is no room for are dropped, oldest first, and counted.
 //
-// It is no journal: operations of the last second are lost with the process, and what a cart holds never depends
-// on them.
+// It is no journal: operations that were not stored yet, of the last second if the store works, are lost with a process
+// that is killed, and their numbers are given again. What a cart holds never depends on them.
 //
 //	log, err := oplog.Open(ctx, oplog.Options{Store: files})
 //	log.Record(oplog.Operation{Time: start, Source: "backend", Kind: "addItems", Cart: id, OK: true, Took: took})

@@ -22,8 +22,8 @@ const SourceScenario = "scenario"
 
 // Operation is one thing that the service did. The zero value is not valid.
 type Operation struct {
-	// Seq is the operation's number, from 1, through restarts; there are gaps where operations were dropped. Set by
-	// [Log.Record].
+	// Seq is the operation's number, from 1, through restarts: it goes on behind the last one that was stored. There are
+	// gaps where operations were dropped. Set by [Log.Record].
 	Seq uint64
 	// ID identifies the operation to a store that is given it twice. Set by [Log.Record] if it is zero.
 	ID uuid.UUID
