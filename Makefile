@@ -73,7 +73,8 @@ openapi: ## Write bin/openapi.json, the contract that servers answer at /openapi
 	go run ./internal/api/openapi/print >bin/openapi.json
 
 lint-openapi: openapi ## Look through the contract with Spectral, if there is npm
-	@if ! command -v npx >/dev/null; then printf '\n*** THE CONTRACT WAS NOT LINTED: there is no npx here.\n\n' >&2; exit 0; fi; \
+	@if ! timeout 120 npx --yes @stoplight/spectral-cli@$(SPECTRAL) --version >/dev/null 2>&1; then \
+		printf '\n*** THE CONTRACT WAS NOT LINTED: npx is not here, or cannot fetch Spectral.\n\n' >&2; exit 0; fi; \
 		set -x; npx --yes @stoplight/spectral-cli@$(SPECTRAL) lint bin/openapi.json --ruleset .spectral.yaml --fail-severity hint
 
 browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
