@@ -2,8 +2,9 @@
 // as a whole and grow by a small part between two times.
 //
 // What was stored stays the bytes that it was stored as, sorted, and is searched there: with 100,000 ids that takes a
-// microsecond, and making a map of them would take longer than all else that is done when they are read. What was
-// added since is in a map.
+// microsecond, and making a map of them would take longer than all else that is done when they are read. Of what was
+// added since, ids that were above all others, as most new ids are that begin with the time, are a list in their order,
+// which costs neither a hash nor the room of a map; the others are in a map.
 //
 //	bytes   n × (16 + 8·len(V)), ascending by id: the id, then the integers in little-endian order
 package idmap
@@ -25,9 +26,15 @@ type Words interface{ ~[1]uint64 | ~[3]uint64 }
 
 // Map is a map that is quick to load. The zero value is empty. For one goroutine at a time.
 type Map[V Words] struct {
-	sorted  []byte // read-only
-	recent  map[ID]V
-	highest ID // of all: what is above it need not be looked for, as most new ids are that begin with the time
+	sorted  []byte     // read-only
+	rising  []entry[V] // added since; each above the one before it and above those of sorted
+	others  map[ID]V   // added since
+	highest ID         // of all: what is above it need not be looked for
+}
+
+type entry[V Words] struct {
+	id    ID
+	value V
 }
 
 // ErrInvalid means that bytes are not those of a Map.
@@ -54,15 +61,18 @@ func Width[V Words]() int {
 }
 
 // Len returns how many ids there are; an id that was set again since Load or Bytes counts twice.
-func (m *Map[V]) Len() int { return len(m.sorted)/Width[V]() + len(m.recent) }
+func (m *Map[V]) Len() int { return len(m.sorted)/Width[V]() + len(m.rising) + len(m.others) }
 
 // Get returns the value of id.
 func (m *Map[V]) Get(id ID) (v V, ok bool) {
 	if bytes.Compare(id[:], m.highest[:]) > 0 {
 		return v, false
 	}
-	if v, ok := m.recent[id]; ok {
+	if v, ok := m.others[id]; ok {
 		return v, true
+	}
+	if i, ok := slices.BinarySearchFunc(m.rising, id, entry[V].compare); ok {
+		return m.rising[i].value, true
 	}
 	w := Width[V]()
 	i, ok := sort.Find(len(m.sorted)/w, func(i int) int { return bytes.Compare(id[:], m.sorted[i*w:i*w+len(id)]) })
@@ -72,40 +82,61 @@ func (m *Map[V]) Get(id ID) (v V, ok bool) {
 	return Value[V](m.sorted[i*w:]), true
 }
 
+func (e entry[V]) compare(id ID) int { return bytes.Compare(e.id[:], id[:]) }
+
 // Set sets the value of id.
 func (m *Map[V]) Set(id ID, v V) {
-	if m.recent == nil {
-		m.recent = make(map[ID]V)
-	}
-	m.recent[id] = v
 	if bytes.Compare(id[:], m.highest[:]) > 0 {
+		m.rising = append(m.rising, entry[V]{id, v})
 		m.highest = id
+		return
 	}
+	if m.others == nil {
+		m.others = make(map[ID]V)
+	}
+	m.others[id] = v
 }
 
 // Bytes returns all entries, to be loaded again. They must not be changed: the Map holds them from now on. It takes
-// time in proportion to their number, and to sort those that were set since it was called last.
+// time in proportion to their number, and to sort those of them that were set since it was called last and were not above all others.
 func (m *Map[V]) Bytes() []byte {
-	if len(m.recent) == 0 {
+	if len(m.rising) == 0 && len(m.others) == 0 {
 		return m.sorted
 	}
 	w := Width[V]()
-	all := make([]byte, 0, len(m.sorted)+len(m.recent)*w)
-	old := m.sorted
-	for _, id := range slices.SortedFunc(maps.Keys(m.recent), func(a, b ID) int { return bytes.Compare(a[:], b[:]) }) {
-		n := sort.Search(len(old)/w, func(i int) bool { return bytes.Compare(old[i*w:i*w+len(id)], id[:]) >= 0 }) * w
-		all = append(all, old[:n]...)
-		if old = old[n:]; len(old) > 0 && bytes.Equal(old[:len(id)], id[:]) {
-			old = old[w:] // set again
-		}
+	all := make([]byte, 0, m.Len()*w)
+	old, rising := m.sorted, m.rising
+	add := func(id ID, v V) {
 		all = append(all, id[:]...)
-		v := m.recent[id]
 		for i := range len(v) {
 			all = binary.LittleEndian.AppendUint64(all, v[i])
 		}
 	}
-	m.sorted, m.recent = append(all, old...), nil
-	return m.sorted
+	// until adds what is below id, and leaves out what is equal to it: that is set again.
+	until := func(id ID) {
+		n := sort.Search(len(old)/w, func(i int) bool { return bytes.Compare(old[i*w:i*w+len(id)], id[:]) >= 0 }) * w
+		all = append(all, old[:n]...)
+		if old = old[n:]; len(old) > 0 && bytes.Equal(old[:len(id)], id[:]) {
+			old = old[w:]
+		}
+		i, equal := slices.BinarySearchFunc(rising, id, entry[V].compare)
+		for _, e := range rising[:i] {
+			add(e.id, e.value)
+		}
+		if rising = rising[i:]; equal {
+			rising = rising[1:]
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(m.others), func(a, b ID) int { return bytes.Compare(a[:], b[:]) }) {
+		until(id)
+		add(id, m.others[id])
+	}
+	all = append(all, old...)
+	for _, e := range rising {
+		add(e.id, e.value)
+	}
+	m.sorted, m.rising, m.others = all, nil, nil
+	return all
 }
 
 // Value returns the value of the entry that b begins with.
