@@ -506,7 +506,7 @@ var lines = []line{
 		promise: "what could not be read is not archived as if it were the log",
 		file:    filelogPkg + "/archive.go",
 		old:     "return errors.Join(err, broken)",
-		new:     "return err",
+		new:     "_ = broken\n\t\treturn err",
 		pkg:     filelogPkg, run: "TestFailureOfAnyCallOfArchivingLosesNothing",
 	},
 	{
