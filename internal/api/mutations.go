@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/proto"
 
 	"cartd/internal/grain"
 	"cartd/pkg/actor"
@@ -35,7 +36,7 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 			return invalid(at+".type", "there is no mutation %.64q", m.Type)
 		}
 		if len(m.Payload) > 0 {
-			if err := body(m.Payload).decode(mutation); err != nil {
+			if err := body(m.Payload).decode(members(mutation)); err != nil {
 				p := *problemOf(err)
 				p.Detail = at + ".payload: " + p.Detail
 				return &p
@@ -48,6 +49,16 @@ func (s *server) applyMutations(w http.ResponseWriter, r *http.Request) error {
 		c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: mutation})
 	}
 	return s.finishCheckout(w, r, c, checkout)
+}
+
+// members returns what the payload of m is read into: m itself, or, if it has no members, a struct that takes none. Package
+// json refuses to read an object into a message without members, because it takes the fields of protobuf's own, which
+// are not exported, for an oversight.
+func members(m actor.Mutation) any {
+	if msg, ok := m.(proto.Message); ok && msg.ProtoReflect().Descriptor().Fields().Len() == 0 {
+		return new(struct{})
+	}
+	return m
 }
 
 // complete adds what this server is set to where a mutation leaves it open: events hold all that replay needs.

@@ -52,14 +52,15 @@ func (s *server) refresh(w http.ResponseWriter, r *http.Request) error {
 	return s.finish(w, r, c)
 }
 
-// refreshed returns the lines as the catalogue has them. Each product is looked up once, several at a time.
+// refreshed returns the lines as the catalogue has them now, and not as it had them when it was asked for another cart.
+// Each product is looked up once, several at a time.
 func (s *server) refreshed(r *http.Request, items []priced, country string) ([]*messages.RefreshPrices_Line, error) {
 	type found struct {
 		product catalog.Product
 		err     error
 	}
 	products := make(map[string]*found, len(items))
-	g, ctx := errgroup.WithContext(r.Context()) // when one look-up has failed, the others are for nothing
+	g, ctx := errgroup.WithContext(catalog.Anew(r.Context())) // when one look-up has failed, the others are for nothing
 	g.SetLimit(lookupsAtOnce)
 	for i := range items {
 		sku := items[i].SKU

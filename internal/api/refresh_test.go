@@ -3,6 +3,8 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -127,4 +129,34 @@ func TestRefreshOfALargeCartAsksForFewProductsAtOnce(t *testing.T) {
 	if n := c.most.Load(); n > 8 {
 		t.Errorf("%d look-ups at once, want 8 at most", n)
 	}
+}
+
+// The price changes while the answer for the add is still kept, and the shopper who asks for the prices of now gets them.
+func TestRefreshTakesNoPriceThatWasKept(t *testing.T) {
+	var price atomic.Int64
+	price.Store(300)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if price.Load() == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, `{"sku":"A","name":"a","price":%d,"tax":2500}`, price.Load())
+	}))
+	t.Cleanup(backend.Close)
+	products, err := catalog.Open(t.Context(), backend.URL+"/{sku}", catalog.Options{Tries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { products.Close() })
+	s := openShop(t, func(o *api.Options) { o.Catalog = products })
+	cart := s.newCart()
+	s.want(s.request("POST", cart+"/items", `{"sku":"A","quantity":6}`), 200, "")
+	price.Store(255)
+	a := s.want(s.request("POST", cart+"/refresh", ""), 200, "")
+	if got := a.field("result.warnings"); got != `[{"code":"price_changed","item":1,"message":"was 300, is 255"}]` || a.field("result.totalPrice.incVat") != "1530" {
+		t.Errorf("after a refresh the total is %s, with the warnings %s", a.field("result.totalPrice.incVat"), got)
+	}
+	price.Store(0) // the backend is down: a price that was kept is not passed off as that of now
+	s.want(s.request("POST", cart+"/refresh", ""), 502, "catalog_unavailable")
+	s.want(s.request("POST", cart+"/items", `{"sku":"A","quantity":1}`), 200, "")
 }

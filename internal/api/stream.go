@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -93,17 +94,33 @@ func (s *Streams) defaults() *Streams {
 	return &d
 }
 
-// wantsStream reports whether r asks for a stream of events, and there are any.
+// wantsStream reports whether r asks for a stream of events, at least as much as for JSON, and there are any.
 func (s *server) wantsStream(r *http.Request) bool {
 	if s.Streams.Log == nil {
 		return false
 	}
-	for _, accept := range r.Header["Accept"] {
-		if strings.Contains(accept, sse.ContentType) {
-			return true
+	accept := strings.Join(r.Header["Accept"], ",")
+	stream := quality(accept, sse.ContentType)
+	return stream > 0 && stream >= quality(accept, "application/json")
+}
+
+// quality returns how much the header Accept wants the media type, from 0 to 1; 0 if it does not name it, for "anything"
+// is no wish for a stream. A weight that is none counts as 1.
+func quality(accept, mediaType string) float64 {
+	for part := range strings.SplitSeq(accept, ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), mediaType) {
+			continue
 		}
+		for param := range strings.SplitSeq(params, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+			if q, err := strconv.ParseFloat(value, 64); err == nil && strings.EqualFold(name, "q") && 0 <= q && q <= 1 {
+				return q
+			}
+		}
+		return 1
 	}
-	return false
+	return 0
 }
 
 // stream is an answer that goes on until its client or the server goes. It belongs to its handler.

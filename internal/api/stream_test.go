@@ -121,6 +121,35 @@ func TestStreamReplaysAndGoesOn(t *testing.T) {
 	few.ends()
 }
 
+func TestStreamIsForWhoAsksForOne(t *testing.T) {
+	s := openShop(t, nil)
+	path := s.newCart() + "/events"
+	for _, accept := range []string{"text/event-stream", "Text/Event-Stream", "text/event-stream, */*;q=0.1", "application/json;q=0.5,text/event-stream",
+		"application/json, text/event-stream", "text/event-stream;q=0.9;x=y", "text/event-stream;q=much"} {
+		t.Run(accept, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept", accept)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got := resp.Header.Get("Content-Type"); got != "text/event-stream" {
+				t.Errorf("the answer is %s", got)
+			}
+		})
+	}
+	for _, accept := range []string{"", "*/*", "text/*", "application/json", "text/event-stream;q=0", "text/event-stream; Q=0.0, */*", "application/json, text/event-stream;q=0.1",
+		"text/event-streams"} {
+		if a := s.request("GET", path+"?limit=1", "", "Accept", accept); a.field("head") != "1" {
+			t.Errorf("Accept %q is answered with %s", accept, a.body)
+		}
+	}
+}
+
 func TestStreamIsForWhoMayReadTheCart(t *testing.T) {
 	s := openShop(t, nil)
 	cart := s.newCart()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Errors that callers tell apart. All that this package returns from a look-up is one of them.
@@ -57,6 +58,20 @@ type Catalog interface {
 	// Product returns the product with exactly that SKU as it is sold in country (two letters in
 	// any case, empty for none). It returns ErrUnknownSKU or ErrUnavailable, wrapped.
 	Product(ctx context.Context, sku, country string) (Product, error)
+}
+
+// Anew returns a ctx with which a look-up takes no answer that a backend was asked for earlier than now: one that was
+// kept is not good enough, not even while the backend fails. All look-ups with this ctx may share one answer.
+func Anew(ctx context.Context) context.Context {
+	return context.WithValue(ctx, anewKey{}, time.Now())
+}
+
+type anewKey struct{}
+
+// notBefore returns when an answer must have been asked for at the earliest, and false if any time will do.
+func notBefore(ctx context.Context) (time.Time, bool) {
+	t, ok := ctx.Value(anewKey{}).(time.Time)
+	return t, ok
 }
 
 // Products is an open catalogue. Make one with [Open].

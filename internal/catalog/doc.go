@@ -64,7 +64,7 @@
 // who want the same thing share one request; it ends early only when all of them have left. While
 // the backend fails, a known answer is served until Options.MaxStale after it was asked for, and not
 // a moment longer: adding to carts survives a short outage of the catalogue, but nobody is sold
-// anything at a price that is older than that.
+// anything at a price that is older than that. Who wants to know what is true now asks with [Anew].
 //
 // # Example
 //

@@ -39,11 +39,13 @@ type remote[T any] struct {
 // knows neither when the last caller has left, which is when the request should end, nor how to
 // wait for what still runs at Close.
 type flight[T any] struct {
+	asked   time.Time // when it began
 	cancel  context.CancelCauseFunc
 	waiters int           // guarded by remote.mu
-	done    chan struct{} // closed once value and err are set
+	done    chan struct{} // closed once what follows is set
 	value   T
 	err     error
+	kept    *T // a known answer that stands in for a backend that failed; nil if there is none
 }
 
 func newRemote[T any](t template, decode func(answer []byte, id string) (T, error), opts Options) *remote[T] {
@@ -90,41 +92,50 @@ func (r *remote[T]) get(ctx context.Context, k key) (T, error) {
 	if !r.template.hasCountry {
 		k.country = "" // one answer for all
 	}
-	if ctx.Err() != nil {
-		return zero, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-	}
+	since, anew := notBefore(ctx)
+	for {
+		if ctx.Err() != nil {
+			return zero, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return zero, fmt.Errorf("%w: %w", ErrUnavailable, errClosed)
+		}
+		now := time.Now()
+		if e := r.known.get(k); e != nil && now.Before(e.until) && !e.asked.Before(since) {
+			r.mu.Unlock()
+			return e.value, nil
+		}
+		if e := r.unknown.get(k); e != nil && now.Before(e.until) && !e.asked.Before(since) {
+			r.mu.Unlock()
+			return zero, errNotFound
+		}
+		f := r.flights[k]
+		if f == nil {
+			// The flight outlives the caller who began it, but keeps the values of its context.
+			shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+			f = &flight[T]{asked: now, cancel: cancel, done: make(chan struct{})}
+			r.flights[k] = f
+			r.running.Go(func() { r.fly(shared, k, f) })
+		}
+		early := f.asked.Before(since) // its answer may be too old; one at a time for a key is enough for the backend
+		f.waiters++
+		r.mu.Unlock()
 
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return zero, fmt.Errorf("%w: %w", ErrUnavailable, errClosed)
-	}
-	now := time.Now()
-	if e := r.known.get(k); e != nil && now.Before(e.until) {
-		r.mu.Unlock()
-		return e.value, nil
-	}
-	if e := r.unknown.get(k); e != nil && now.Before(e.until) {
-		r.mu.Unlock()
-		return zero, errNotFound
-	}
-	f := r.flights[k]
-	if f == nil {
-		// The flight outlives the caller who began it, but keeps the values of its context.
-		shared, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		f = &flight[T]{cancel: cancel, done: make(chan struct{})}
-		r.flights[k] = f
-		r.running.Go(func() { r.fly(shared, k, f) })
-	}
-	f.waiters++
-	r.mu.Unlock()
-
-	select {
-	case <-f.done:
-		return f.value, f.err
-	case <-ctx.Done():
-		r.leave(k, f)
-		return zero, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			r.leave(k, f)
+			return zero, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+		switch {
+		case early:
+		case f.kept != nil && !anew:
+			return *f.kept, nil
+		default:
+			return f.value, f.err
+		}
 	}
 }
 
@@ -145,7 +156,7 @@ func (r *remote[T]) leave(k key, f *flight[T]) {
 // fly asks the backend, keeps what it answered and hands it to all who wait.
 func (r *remote[T]) fly(ctx context.Context, k key, f *flight[T]) {
 	defer f.cancel(nil)
-	asked := time.Now()
+	asked := f.asked
 	value, err := r.fetch(ctx, k)
 
 	r.mu.Lock()
@@ -173,7 +184,7 @@ func (r *remote[T]) fly(ctx context.Context, k key, f *flight[T]) {
 		if tooOld.Before(e.until) {
 			e.until = tooOld
 		}
-		value, err = e.value, nil
+		f.kept = &e.value
 	}
 	r.mu.Unlock()
 
