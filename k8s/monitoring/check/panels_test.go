@@ -241,7 +241,7 @@ func (e *engine) scrape(s *Server) {
 		app := e.history.DB.Appender(context.Background())
 		for _, sample := range found {
 			b := labels.NewBuilder(sample.Metric)
-			b.Set(labels.MetricName, r.Record)
+			b.Set("__name__", r.Record)
 			if _, err := app.Append(0, b.Labels(), at.UnixMilli(), sample.F); err != nil {
 				break
 			}

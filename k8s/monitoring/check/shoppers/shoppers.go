@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -174,10 +175,8 @@ func (s *shopper) askWith(method, path, body string, backend bool, header map[st
 	s.load.mu.Lock()
 	s.load.sent++
 	s.load.mu.Unlock()
-	for _, status := range want {
-		if resp.StatusCode == status {
-			return b, resp.Header
-		}
+	if slices.Contains(want, resp.StatusCode) {
+		return b, resp.Header
 	}
 	s.load.note(fmt.Errorf("%s %s: %s %.300s", method, path, resp.Status, b))
 	return b, resp.Header
