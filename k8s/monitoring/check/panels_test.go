@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +152,35 @@ func TestEveryMetricIsOnAPanelOrHasAReason(t *testing.T) {
 		if _, ok := types[name]; !ok || reason == "" {
 			t.Errorf("%s has the reason %q, and is no metric of cartd's", name, reason)
 		}
+	}
+}
+
+func TestDocsListEveryMetricAndNoOther(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(Root, "docs/monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tables, _ := strings.Cut(string(text), "\n## Metrics\n")
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("`(cart\\w+)[`{]").FindAllStringSubmatch(tables, -1) {
+		listed[m[1]] = true
+	}
+	body, err := Start(t, Options{}).Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, types, err := ParseText(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range types {
+		if strings.HasPrefix(name, "cart") && !listed[name] {
+			t.Errorf("docs/monitoring.md does not have %s", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("docs/monitoring.md has %s, which cartd has not", name)
 	}
 }
 
