@@ -13,7 +13,7 @@ import (
 )
 
 // busyFlags make things happen within seconds that take minutes or weeks in a shop.
-var busyFlags = []string{"--sweep-every=1s", "--idle=1s"}
+var busyFlags = []string{"--sweep-every=1s", "--idle=1s", "--request-timeout=30s"}
 
 // startBusy starts a cartd with backends of its own, a webhook, and shoppers. It goes on until the test ends, and is an error
 // of the test if anything was answered that is not as it should be.

@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -153,6 +155,35 @@ func TestEveryMetricIsOnAPanelOrHasAReason(t *testing.T) {
 	}
 }
 
+func TestDocsListEveryMetricAndNoOther(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(Root, "docs/monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tables, _ := strings.Cut(string(text), "\n## Metrics\n")
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("`(cart\\w+)[`{]").FindAllStringSubmatch(tables, -1) {
+		listed[m[1]] = true
+	}
+	body, err := Start(t, Options{}).Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, types, err := ParseText(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range types {
+		if strings.HasPrefix(name, "cart") && !listed[name] {
+			t.Errorf("docs/monitoring.md does not have %s", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("docs/monitoring.md has %s, which cartd has not", name)
+	}
+}
+
 func TestPromtoolFindsNothingInMetrics(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
@@ -241,7 +272,7 @@ func (e *engine) scrape(s *Server) {
 		app := e.history.DB.Appender(context.Background())
 		for _, sample := range found {
 			b := labels.NewBuilder(sample.Metric)
-			b.Set(labels.MetricName, r.Record)
+			b.Set("__name__", r.Record)
 			if _, err := app.Append(0, b.Labels(), at.UnixMilli(), sample.F); err != nil {
 				break
 			}
