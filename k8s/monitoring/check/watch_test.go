@@ -114,4 +114,3 @@ func (w *watch) want(when string, names ...string) {
 		w.t.Errorf("%s: %v fire, want %v", when, got, names)
 	}
 }
-
