@@ -1,0 +1,88 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The types of prometheus-operator come with this module, whose files this test wants as they were when it was written.
+const (
+	operatorModule = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+	operatorSum    = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
+)
+
+// addOperatorTypes makes the server know ServiceMonitor and PrometheusRule.
+func (c *cluster) addOperatorTypes(t *testing.T) {
+	t.Helper()
+	cmd := c.command(t, "go", "mod", "download", "-json", operatorModule)
+	cmd.Dir, cmd.Env = t.TempDir(), os.Environ() // outside of this module, which does not need the code
+	out, err := sound(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var module struct{ Dir, Sum string }
+	if err := json.Unmarshal([]byte(out), &module); err != nil {
+		t.Fatal(err)
+	}
+	if module.Sum != operatorSum {
+		t.Fatalf("%s is %s, want %s", operatorModule, module.Sum, operatorSum)
+	}
+	for _, name := range []string{"prometheusrules", "servicemonitors"} {
+		c.kubectl(t, "create", "--filename="+filepath.Join(module.Dir, "example/prometheus-operator-crd/monitoring.coreos.com_"+name+".yaml"))
+		c.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinition/"+name+".monitoring.coreos.com")
+	}
+}
+
+// namespaceFile has to be applied before everything else.
+const namespaceFile = "k8s/namespace.yaml"
+
+// Everything under k8s/ that can be applied is accepted by the API server, which says nothing against it.
+func TestEveryKustomizationIsAcceptedWithoutAWarning(t *testing.T) {
+	c := startCluster(t, false)
+	c.addOperatorTypes(t)
+	c.kubectl(t, "apply", "--dry-run=server", "--filename="+namespaceFile)
+	c.kubectl(t, "apply", "--filename="+namespaceFile)
+	all := kustomizations(t)
+	for _, dir := range all {
+		t.Run(dir, func(t *testing.T) {
+			c.kubectl(t, "apply", "--dry-run=server", "--kustomize="+dir)
+		})
+	}
+	if len(all) < 2 {
+		t.Errorf("there are %v, want base and an overlay at least", all)
+	}
+}
+
+// What is wrong is found in the same way: the server says so, and so does the check of what it says.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	c := startCluster(t, false)
+	c.kubectl(t, "apply", "--filename="+namespaceFile)
+	for name, fault := range map[string]struct {
+		patch  object
+		reason string
+	}{
+		"unknown field": {patch("StatefulSet", "add", "/spec/replica", 1), `unknown field "spec.replica"`},
+		"unknown field of a container": {
+			patch("StatefulSet", "add", "/spec/template/spec/containers/0/readynessProbe", object{}), `unknown field "spec.template.spec.containers[0].readynessProbe"`,
+		},
+		"port out of range":          {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/ports/0/containerPort", 80800), "must be between 1 and 65535"},
+		"selector that fits nothing": {patch("StatefulSet", "replace", "/spec/selector/matchLabels", object{"app": "other"}), "`selector` does not match template `labels`"},
+		"quantity without a unit":    {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/resources/limits/memory", "1 GB"), "quantities must match"},
+		"policy of no protocol":      {patch("NetworkPolicy", "replace", "/spec/ingress/0/ports/0/protocol", "HTTP"), "Unsupported value"},
+		"budget of two minds":        {patch("PodDisruptionBudget", "add", "/spec/minAvailable", 1), "cannot be both set"},
+		// The API server accepts these. It warns, and refuses the pods when there are some.
+		"root":                       {patch("StatefulSet", "replace", "/spec/template/spec/securityContext/runAsNonRoot", false), "runAsNonRoot"},
+		"file system of the node":    {patch("StatefulSet", "add", "/spec/template/spec/volumes", []object{{"name": "host", "hostPath": object{"path": "/"}}}), "restricted volume types"},
+		"privileges":                 {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/securityContext/allowPrivilegeEscalation", true), "allowPrivilegeEscalation"},
+		"no filter for system calls": {patch("StatefulSet", "remove", "/spec/template/spec/securityContext/seccompProfile", nil), "seccompProfile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.refused(t, []string{fault.reason}, "", "apply", "--dry-run=server", "--kustomize="+overlay(t, single, object{"patches": []object{fault.patch}}))
+		})
+	}
+	t.Run("control", func(t *testing.T) {
+		c.kubectl(t, "apply", "--dry-run=server", "--kustomize="+overlay(t, single, nil))
+	})
+}
