@@ -136,11 +136,21 @@ func (c *cluster) write(t *testing.T, name string, b []byte) string {
 // kubeconfig writes the configuration with which kubectl is this user.
 func (c *cluster) kubeconfig(t *testing.T, name string, id identity) string {
 	t.Helper()
-	type object = map[string]any
+	return c.configFor(t, name, object{"client-certificate-data": id.cert, "client-key-data": id.key})
+}
+
+// tokenConfig is kubeconfig for who has this token.
+func (c *cluster) tokenConfig(t *testing.T, token string) string {
+	t.Helper()
+	return c.configFor(t, "token", object{"token": token})
+}
+
+func (c *cluster) configFor(t *testing.T, name string, user object) string {
+	t.Helper()
 	b, err := json.Marshal(object{ // JSON is YAML, and []byte becomes base64, as it has to be
 		"apiVersion": "v1", "kind": "Config", "current-context": "test",
 		"clusters": []object{{"name": "test", "cluster": object{"server": c.url, "certificate-authority-data": c.ca.pem}}},
-		"users":    []object{{"name": name, "user": object{"client-certificate-data": id.cert, "client-key-data": id.key}}},
+		"users":    []object{{"name": name, "user": user}},
 		"contexts": []object{{"name": "test", "context": object{"cluster": "test", "user": name}}},
 	})
 	if err != nil {

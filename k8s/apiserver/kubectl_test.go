@@ -62,15 +62,6 @@ func (c *cluster) refused(t *testing.T, reasons []string, stdin string, args ...
 	}
 }
 
-// get reads objects into a value: get(t, &pod, "pod", "cartd-0").
-func (c *cluster) get(t *testing.T, into any, args ...string) {
-	t.Helper()
-	out := c.kubectl(t, append([]string{"get", "--output=json"}, args...)...)
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		t.Fatalf("%v: %v", args, err)
-	}
-}
-
 // jsonOf is a value as JSON, to be read by a command.
 func jsonOf(v any) io.Reader {
 	b, err := json.Marshal(v)
