@@ -21,6 +21,10 @@ GOTEST := go test -shuffle=on -timeout 14m
 NODE   := clients/typescript/with-node
 BUF    := go tool -modfile=tools.mod buf
 
+# Modules of their own, so that cartd's has nothing of theirs: those that are tested with it, and those that are linted.
+CHECKS  := $(wildcard k8s/check k8s/monitoring/check)
+MODULES := bench $(CHECKS) $(wildcard k8s/apiserver k8s/image)
+
 # Writes pkg/messages as it should be into $$fresh, which goes away with the recipe's shell.
 regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
@@ -43,7 +47,8 @@ example: ## Serve the example storefront on http://127.0.0.1:8082, with the cart
 test: ## Run all tests, with the race detector if there is a C compiler
 	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-clients; fi; race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
-	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then cd bench; $(GOTEST) $$race ./...; fi
+	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then (cd bench; $(GOTEST) $$race ./...); \
+		for module in $(CHECKS); do (cd $$module; $(GOTEST) ./...); done; fi
 
 test-clients: build openapi ## Test the TypeScript client against bin/cartd, if there is Node.js or apt-get can install it
 	@$(NODE) --or-skip npm run --silent generate-check || { echo >&2 "The client's types are not those of the contract: run 'make generate' and commit the result."; exit 1; }
@@ -53,11 +58,11 @@ race: ## Run all tests with the race detector, or fail; COUNT=20 repeats them
 	$(GOTEST) -race -count=$(COUNT) $(PKG)
 
 lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
-	gofmt -d bench cmd internal pkg
+	gofmt -d bench cmd internal k8s pkg
 	go vet $(PKG)
 	go fix -diff $(PKG)
 	go tool staticcheck $(PKG)
-	staticcheck=$$(go tool -n staticcheck); cd bench; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...
+	staticcheck=$$(go tool -n staticcheck); for module in $(MODULES); do (cd $$module; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...); done
 	$(BUF) lint proto
 
 generate: openapi ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
