@@ -3,6 +3,7 @@ package apiserver
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,9 +41,7 @@ func overlay(t *testing.T, base string, more object) string {
 		t.Fatal(err)
 	}
 	kustomization := object{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": []string{up}}
-	for name, value := range more {
-		kustomization[name] = value
-	}
+	maps.Copy(kustomization, more)
 	b, err := json.Marshal(kustomization)
 	if err != nil {
 		t.Fatal(err)
