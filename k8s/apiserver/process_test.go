@@ -39,10 +39,10 @@ func start(t *testing.T, dir, name string, args ...string) *process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		p.end()
 		if t.Failed() {
-			t.Logf("%s said last:\n%s", name, p.said(15))
+			t.Logf("%s said last:\n%s", name, p.said(10))
 		}
+		p.end()
 	})
 	return p
 }

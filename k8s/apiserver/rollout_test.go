@@ -16,6 +16,10 @@ func TestPodGetsAVolumeFromTheTemplate(t *testing.T) {
 	if got := p.claims(); !slices.Equal(got, []string{cl.Metadata.Name}) {
 		t.Errorf("the pod has the claims %v, want %s", got, cl.Metadata.Name)
 	}
+	// Its size is that of the beginning: a change of the template is refused, and not passed over.
+	c.refused(t, []string{"(Forbidden)", "updates to statefulset spec"}, "", "apply", "--dry-run=server", "--kustomize="+overlay(t, single, object{
+		"patches": []object{patch("StatefulSet", "replace", "/spec/volumeClaimTemplates/0/spec/resources/requests/storage", "200Gi")},
+	}))
 }
 
 func (p *pod) claims() (names []string) {
@@ -98,21 +102,37 @@ func TestRepairedTemplateReplacesAPodThatIsNotReady(t *testing.T) {
 	}
 }
 
-// What is deleted with the kustomization is not the data: applied again it is there.
-func TestDeleteLeavesTheVolumeClaim(t *testing.T) {
+// The claim, and so the data, outlives the StatefulSet's scaling to nothing, which repairs and restores ask for, and its
+// deletion. What comes after has it again.
+func TestVolumeClaimOutlivesScalingAndDeletion(t *testing.T) {
 	c, p := deploy(t, single)
 	before := c.claim(t)
-	c.kubectl(t, "delete", "--kustomize="+single, "--wait=false")
-	p = c.deleted(t, &p)
-	c.end(t, &p)
-	for _, kind := range []string{"statefulset", "pod", "service", "ingress", "networkpolicy", "poddisruptionbudget", "serviceaccount"} {
-		c.kubectl(t, "wait", "--for=delete", kind, "--selector=app.kubernetes.io/name=cartd", "--namespace="+namespace, "--timeout=60s")
-	}
-	if got := c.claim(t); got.Metadata != before.Metadata {
-		t.Errorf("the claim is %+v, want %+v", got, before)
-	}
-	c.kubectl(t, "apply", "--kustomize="+single)
-	if p = c.replaced(t, &p); !slices.Equal(p.claims(), []string{before.Metadata.Name}) || c.claim(t).Metadata.UID != before.Metadata.UID {
-		t.Errorf("the pod of the second time has the claims %v, want %s of the first time", p.claims(), before.Metadata.Name)
+	for _, way := range []struct{ away, back []string }{
+		{
+			[]string{"scale", "statefulset/cartd", "--replicas=0", "--namespace=" + namespace},
+			[]string{"scale", "statefulset/cartd", "--replicas=1", "--namespace=" + namespace},
+		},
+		{
+			[]string{"delete", "--kustomize=" + single, "--wait=false"},
+			[]string{"apply", "--kustomize=" + single},
+		},
+	} {
+		c.kubectl(t, way.away...)
+		p = c.deleted(t, &p)
+		c.end(t, &p)
+		if way.away[0] == "delete" {
+			for _, kind := range []string{"statefulset", "pod", "service", "ingress", "networkpolicy", "poddisruptionbudget", "serviceaccount", "configmap"} {
+				c.kubectl(t, "wait", "--for=delete", kind, "--selector=app.kubernetes.io/name=cartd", "--namespace="+namespace, "--timeout=60s")
+			}
+		}
+		if got := c.claim(t); got.Metadata != before.Metadata {
+			t.Errorf("after %s the claim is %+v, want %+v", way.away[0], got, before)
+		}
+		c.kubectl(t, way.back...)
+		if p = c.replaced(t, &p); !slices.Equal(p.claims(), []string{before.Metadata.Name}) || c.claim(t).Metadata.UID != before.Metadata.UID {
+			t.Errorf("after %s the next pod has the claims %v, want %s of before", way.away[0], p.claims(), before.Metadata.Name)
+		}
+		c.bind(t, &p)
+		c.report(t, &p, true)
 	}
 }
