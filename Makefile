@@ -15,6 +15,8 @@ CARTS    ?= 1000000
 FUZZTIME ?= 10s
 KILLS    ?= 20
 SPECTRAL := 6.16.3
+IMAGE    ?= cartd:devel
+PUSH     ?=
 BROWSER  ?= chromium
 
 GOTEST := go test -shuffle=on -timeout 14m
@@ -30,7 +32,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser bench bench-million bench-http prove crash flood fuzz k8s-test cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser image image-check bench bench-million bench-http prove crash flood fuzz k8s-test cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +86,14 @@ lint-openapi: openapi ## Look through the contract with Spectral, if there is np
 
 browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-chrome
 	CARTD_TEST_BROWSER=$(BROWSER) go test -count=1 -v -run '^TestDocsShowEveryOperationInABrowser$$' ./internal/api
+
+image: ## Write bin/image (OCI layout), bin/image.tar and bin/image-sbom; IMAGE=cartd:v1 names it, PUSH=registry.example/cartd:v1 sends it
+	@mkdir -p bin
+	go build -C k8s/image -o ../../bin/image-builder .
+	bin/image-builder -version '$(VERSION)' -tag '$(IMAGE)' -push '$(PUSH)'
+
+image-check: ## Build the image twice, the second time from a copy of the sources with nothing built; run it read-only (root, Linux)
+	cd k8s/image; go test -count=1 -v -timeout 60m ./...
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)

@@ -17,7 +17,7 @@ func TestPodGetsAVolumeFromTheTemplate(t *testing.T) {
 		t.Errorf("the pod has the claims %v, want %s", got, cl.Metadata.Name)
 	}
 	// Its size is that of the beginning: a change of the template is refused, and not passed over.
-	c.refused(t, []string{"(Forbidden)", "updates to statefulset spec"}, "", "apply", "--dry-run=server", "--kustomize="+overlay(t, single, object{
+	c.refused(t, []string{"Forbidden: updates to statefulset spec"}, "", "apply", "--dry-run=server", "--kustomize="+overlay(t, single, object{
 		"patches": []object{patch("StatefulSet", "replace", "/spec/volumeClaimTemplates/0/spec/resources/requests/storage", "200Gi")},
 	}))
 }

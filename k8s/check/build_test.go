@@ -85,7 +85,7 @@ func yamlFiles(t *testing.T) (paths []string) {
 	return paths
 }
 
-// kustomizations returns the directories below root that can be built.
+// kustomizations returns the directories below root that can be built, and that of the documentation's example.
 func kustomizations(t *testing.T) (dirs []string) {
 	t.Helper()
 	for _, path := range yamlFiles(t) {
@@ -93,7 +93,7 @@ func kustomizations(t *testing.T) (dirs []string) {
 			dirs = append(dirs, filepath.Dir(path))
 		}
 	}
-	return dirs
+	return append(dirs, mustExample(t))
 }
 
 // everything is what all kustomizations and the namespace's file have together. What is in several is there several times.

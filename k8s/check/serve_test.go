@@ -19,7 +19,7 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// bin is a directory for the cartd of this tree.
+// bin is a directory for the cartd of this tree, and other things that tests make.
 var bin string
 
 func TestMain(m *testing.M) {

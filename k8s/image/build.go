@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/ko/pkg/build"
+	"github.com/google/ko/pkg/commands/options"
+)
+
+// importPath is what is in the image.
+const importPath = "ko://cartd/cmd/cartd"
+
+// buildIndex builds cartd of the sources in dir as their .ko.yaml says, on the base made here, for all its platforms.
+func buildIndex(ctx context.Context, dir, version, sboms string) (v1.ImageIndex, error) {
+	config := options.BuildOptions{WorkingDirectory: dir}
+	if err := config.LoadConfig(); err != nil {
+		return nil, fmt.Errorf(".ko.yaml: %w", err)
+	}
+	var platforms []v1.Platform
+	for _, text := range config.DefaultPlatforms {
+		platform, err := v1.ParsePlatform(text)
+		if err != nil {
+			return nil, fmt.Errorf(".ko.yaml: %w", err)
+		}
+		platforms = append(platforms, *platform)
+	}
+	if len(platforms) < 2 {
+		return nil, fmt.Errorf(".ko.yaml: %d platforms, want two or more", len(platforms)) // of one ko makes no index
+	}
+	base, err := base(platforms)
+	if err != nil {
+		return nil, fmt.Errorf("make the base: %w", err)
+	}
+	if err := os.Setenv("VERSION", version); err != nil { // .ko.yaml asks for it
+		return nil, err
+	}
+	builder, err := build.NewGobuilds(ctx, dir, config.BuildConfigs,
+		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) { return baseName, base, nil }),
+		build.WithPlatforms(config.DefaultPlatforms...),
+		build.WithConfig(config.BuildConfigs),
+		build.WithTrimpath(true),
+		build.WithSPDX(koVersion),
+		build.WithSBOMDir(sboms),
+		build.WithLabel("org.opencontainers.image.title", "cartd"),
+		build.WithLabel("org.opencontainers.image.version", version),
+		build.WithLabel("org.opencontainers.image.licenses", "Apache-2.0"),
+	)
+	if err != nil {
+		return nil, err
+	}
+	result, err := builder.Build(ctx, importPath)
+	if err != nil {
+		return nil, err
+	}
+	index, ok := result.(v1.ImageIndex)
+	if !ok {
+		return nil, fmt.Errorf("ko made a %T, not an index", result)
+	}
+	return index, nil
+}
+
+// koVersion is what the SBOM says it was made with.
+const koVersion = "v0.19.1"
