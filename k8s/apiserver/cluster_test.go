@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -54,6 +55,7 @@ type cluster struct {
 // would happen to what is stored. Pod Security admission is on, as it always is.
 func startCluster(t *testing.T, controllers bool) *cluster {
 	t.Helper()
+	t.Parallel() // a cluster mostly waits, for one part of it or another
 	began := time.Now()
 	c := &cluster{dir: t.TempDir(), ca: newAuthority(t)}
 	store, peers := freeAddress(t), freeAddress(t)
@@ -173,13 +175,17 @@ func (c *cluster) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// freeAddress is an address of loopback that nobody listens at.
+// freeAddress is an address of loopback that nobody listens at. Its port is below those that systems give to connections, one
+// of which could have it before the program that is to listen there.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr())
+	t.Fatal("no port is free on 127.0.0.1")
+	panic("not reached")
 }

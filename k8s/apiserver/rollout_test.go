@@ -48,6 +48,15 @@ func TestEndpointsFollowReadiness(t *testing.T) {
 func TestRollingUpdateStartsTheNewPodWhenTheOldOneHasEnded(t *testing.T) {
 	c, p := deploy(t, single)
 	cl := c.claim(t)
+	// Applied again as it is, nothing happens.
+	revision := func() statefulSet {
+		return await(t, c, func(*statefulSet) bool { return true }, "statefulset", "cartd")
+	}
+	before := revision()
+	c.kubectl(t, "apply", "--kustomize="+single)
+	if got := revision(); got != before {
+		t.Errorf("applied again the StatefulSet is %+v, before it was %+v", got, before)
+	}
 	changes := []object{
 		{"images": []object{{"name": "cartd", "newTag": "next"}}},
 		{
@@ -68,9 +77,9 @@ func TestRollingUpdateStartsTheNewPodWhenTheOldOneHasEnded(t *testing.T) {
 		c.kubectl(t, "rollout", "status", "statefulset/cartd", "--namespace="+namespace, "--timeout=60s")
 		c.awaitEndpoint(t, "cartd", true, false)
 
-		set := await(t, c, func(*statefulSet) bool { return true }, "statefulset", "cartd")
-		if got := p.Metadata.Labels["controller-revision-hash"]; got == old.Metadata.Labels["controller-revision-hash"] || got != set.Status.UpdateRevision {
-			t.Errorf("the new pod is of revision %s, the old one of %s, want %s", got, old.Metadata.Labels["controller-revision-hash"], set.Status.UpdateRevision)
+		const hash = "controller-revision-hash"
+		if got, want := p.Metadata.Labels[hash], revision().Status.UpdateRevision; got != want || got == old.Metadata.Labels[hash] {
+			t.Errorf("the new pod is of revision %s, the old one of %s, want %s", got, old.Metadata.Labels[hash], want)
 		}
 		if got := c.claim(t); got.Metadata.UID != cl.Metadata.UID || !slices.Equal(p.claims(), []string{cl.Metadata.Name}) {
 			t.Errorf("the new pod has the claims %v, and the claim is %+v, want the old one %+v", p.claims(), got, cl)
