@@ -47,6 +47,9 @@ func (p *pod) ready() bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c struct{ Type, Status string }) bool { return c.Type == "Ready" && c.Status == "True" })
 }
 
+// ofJob reports whether the pod is one that ends.
+func (p *pod) ofJob() bool { return p.Metadata.Labels["batch.kubernetes.io/job-name"] != "" }
+
 // addNode registers a node that says it is well.
 func (c *cluster) addNode(t *testing.T) {
 	t.Helper()
@@ -92,14 +95,18 @@ func (c *cluster) tryReport(t *testing.T, p *pod, ready bool) error {
 	for _, kind := range []string{"ContainersReady", "Ready"} {
 		conditions = append(conditions, object{"type": kind, "status": status, "lastTransitionTime": now})
 	}
+	phase, state := "Running", object{"running": object{"startedAt": now}}
+	if p.ofJob() { // it has done what it was for
+		phase, state = "Succeeded", object{"terminated": object{"exitCode": 0, "startedAt": now, "finishedAt": now}}
+	}
 	for _, container := range p.Spec.Containers {
 		containers = append(containers, object{
 			"name": container.Name, "image": container.Image, "imageID": "sha256:0", "restartCount": 0, "ready": ready, "started": true,
-			"state": object{"running": object{"startedAt": now}},
+			"state": state,
 		})
 	}
 	b, err := json.Marshal(object{"metadata": object{"uid": p.Metadata.UID}, "status": object{
-		"phase": "Running", "startTime": now, "hostIP": "192.0.2.1", "podIP": "198.51.100.7", "podIPs": []object{{"ip": "198.51.100.7"}},
+		"phase": phase, "startTime": now, "hostIP": "192.0.2.1", "podIP": "198.51.100.7", "podIPs": []object{{"ip": "198.51.100.7"}},
 		"conditions": conditions, "containerStatuses": containers,
 	}})
 	if err != nil {
@@ -127,7 +134,7 @@ func (c *cluster) tryEnd(t *testing.T, p *pod) error {
 }
 
 // runNode lets the node do all of this by itself until the test ends: what is created becomes ready, and what is deleted
-// ends.
+// ends, as does what is of a Job.
 func (c *cluster) runNode(t *testing.T) {
 	t.Helper()
 	cmd := c.command(t, "kubectl", "get", "pods", "--namespace="+namespace, "--watch", "--output-watch-events", "--output=json")
@@ -179,7 +186,7 @@ func (c *cluster) next(p *pod) (name string, step func(*testing.T, *pod) error) 
 	case !deleted && !bound:
 		return "bind", c.tryBind
 	case !deleted && !p.ready():
-		return "report", func(t *testing.T, p *pod) error { return c.tryReport(t, p, true) }
+		return "report", func(t *testing.T, p *pod) error { return c.tryReport(t, p, !p.ofJob()) }
 	}
 	return "", nil
 }
