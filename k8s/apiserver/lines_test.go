@@ -76,13 +76,13 @@ func kubectlLines(page string) (all []string) {
 	const fence = "```"
 	block, text := "", "" // what is open: the fence's line; and the paragraphs
 	for line := range strings.Lines(strings.ReplaceAll(page, "\\\n", "")) {
-		switch {
+		switch line := strings.TrimSpace(line); {
 		case strings.HasPrefix(line, fence) && block == "":
-			block = strings.TrimSpace(line)
+			block = line
 		case strings.HasPrefix(line, fence):
 			block = ""
 		case block == "":
-			text += line
+			text += line + "\n"
 		case slices.Contains([]string{fence, fence + "sh", fence + "bash"}, block):
 			for _, start := range regexp.MustCompile(`\bkubectl -?[a-z]`).FindAllStringIndex(line, -1) {
 				all = append(all, simpleCommand(line[start[0]:]))

@@ -16,13 +16,13 @@ const single = "k8s/overlays/single"
 // object is a part of a kustomization.
 type object = map[string]any
 
-// patch is a JSON patch of one operation for the objects of a kind.
+// patch is a JSON patch of one operation for all objects of a kind.
 func patch(kind, op, path string, value any) object {
 	b, err := json.Marshal([]object{{"op": op, "path": path, "value": value}})
 	if err != nil {
 		panic(err) // the values are those of the tests
 	}
-	return object{"target": object{"kind": kind, "name": "cartd"}, "patch": string(b)}
+	return object{"target": object{"kind": kind}, "patch": string(b)}
 }
 
 // overlay writes an overlay of an operator's own over a folder of the checkout, and returns its folder.
