@@ -90,7 +90,7 @@ browser: ## Open /docs in a Chromium, and see that it shows all; BROWSER=google-
 image: ## Write bin/image (OCI layout), bin/image.tar and bin/image-sbom; IMAGE=cartd:v1 names it, PUSH=registry.example/cartd:v1 sends it
 	@mkdir -p bin
 	go build -C k8s/image -o ../../bin/image-builder .
-	bin/image-builder -version '$(VERSION)' -tag '$(IMAGE)' -push '$(PUSH)'
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} bin/image-builder -version '$(VERSION)' -tag '$(IMAGE)' -push '$(PUSH)'
 
 image-check: ## Build the image twice, the second time from a copy of the sources with nothing built; run it read-only (root, Linux)
 	cd k8s/image; go test -count=1 -v -timeout 60m ./...

@@ -103,6 +103,6 @@ func configOf(image v1.Image, platform v1.Platform) *v1.ConfigFile {
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
 	config.Config.User = fmt.Sprintf("%d:%[1]d", nonroot)
 	config.Config.WorkingDir = "/"
-	config.Config.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"}
+	config.Config.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin"} // ko adds where it puts cartd
 	return config
 }

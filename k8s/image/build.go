@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,11 +40,16 @@ func buildIndex(ctx context.Context, dir, version, sboms string) (v1.ImageIndex,
 	if err := os.Setenv("VERSION", version); err != nil { // .ko.yaml asks for it
 		return nil, err
 	}
+	created, err := creationTime()
+	if err != nil {
+		return nil, err
+	}
 	builder, err := build.NewGobuilds(ctx, dir, config.BuildConfigs,
 		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) { return baseName, base, nil }),
 		build.WithPlatforms(config.DefaultPlatforms...),
 		build.WithConfig(config.BuildConfigs),
 		build.WithTrimpath(true),
+		build.WithCreationTime(created),
 		build.WithSPDX(koVersion),
 		build.WithSBOMDir(sboms),
 		build.WithLabel("org.opencontainers.image.title", "cartd"),
@@ -61,6 +68,20 @@ func buildIndex(ctx context.Context, dir, version, sboms string) (v1.ImageIndex,
 		return nil, fmt.Errorf("ko made a %T, not an index", result)
 	}
 	return index, nil
+}
+
+// creationTime is what image and SBOM say when they were made: SOURCE_DATE_EPOCH, the time of the sources in seconds
+// (https://reproducible-builds.org/specs/source-date-epoch/), for the present time would make each image another one.
+func creationTime() (v1.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return v1.Time{Time: time.Unix(0, 0).UTC()}, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return v1.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	return v1.Time{Time: time.Unix(seconds, 0).UTC()}, nil
 }
 
 // koVersion is what the SBOM says it was made with.

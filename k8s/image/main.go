@@ -10,7 +10,7 @@
 //	bin/image-sbom/   what is in it, SPDX
 //
 // --push registry.example/shop/cartd:v1 also sends it to a registry, with the credentials that Docker's configuration
-// has. The same sources make the same digest, on any machine: `make image-check`.
+// has. The same sources with the same SOURCE_DATE_EPOCH make the same digest, on any machine: `make image-check`.
 package main
 
 import (
