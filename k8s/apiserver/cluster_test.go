@@ -52,8 +52,8 @@ type cluster struct {
 }
 
 // startCluster starts an empty cluster on free ports of loopback: with kube-controller-manager, or without, when nothing
-// would happen to what is stored. Pod Security admission is on, as it always is.
-func startCluster(t *testing.T, controllers bool) *cluster {
+// would happen to what is stored. Pod Security admission is on, as it always is. flags are more of kube-apiserver's.
+func startCluster(t *testing.T, controllers bool, flags ...string) *cluster {
 	t.Helper()
 	t.Parallel() // a cluster mostly waits, for one part of it or another
 	began := time.Now()
@@ -67,7 +67,7 @@ func startCluster(t *testing.T, controllers bool) *cluster {
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	c.url = "https://" + address
-	api := start(t, c.dir, "kube-apiserver", "--etcd-servers=http://"+store, "--bind-address=127.0.0.1", "--secure-port="+port,
+	api := start(t, c.dir, "kube-apiserver", append(flags, "--etcd-servers=http://"+store, "--bind-address=127.0.0.1", "--secure-port="+port,
 		// What runs in pods would find the server at this address; there are no pods that run.
 		"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24",
 		"--cert-dir="+c.dir, "--tls-cert-file="+c.write(t, "server.crt", server.cert), "--tls-private-key-file="+c.write(t, "server.key", server.key),
@@ -75,7 +75,7 @@ func startCluster(t *testing.T, controllers bool) *cluster {
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+c.write(t, "accounts.key", key),
 		"--service-account-signing-key-file="+filepath.Join(c.dir, "accounts.key"),
 		// So that privileged pods are refused by admission, and not because this server knows none.
-		"--allow-privileged=true", "--profiling=false")
+		"--allow-privileged=true", "--profiling=false")...)
 
 	admin := c.ca.client(t, "admin", "system:masters")
 	c.env = append(os.Environ(), "PATH="+programs(t)+":"+os.Getenv("PATH"), "HOME="+c.dir,

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +56,52 @@ func TestEveryKustomizationIsAcceptedWithoutAWarning(t *testing.T) {
 	if len(all) < 2 {
 		t.Errorf("there are %v, want base and an overlay at least", all)
 	}
+}
+
+// oldest is the first version that this kube-apiserver can stand in for.
+const oldest = "1.33"
+
+// An older server makes the same of the manifests: it neither refuses nor warns, and leaves nothing out that it does not know.
+func TestOlderServerMakesTheSameOfIt(t *testing.T) {
+	// What is each server's own: ids, times, addresses.
+	own := regexp.MustCompile(`(?m)^ *(uid|creationTimestamp|resourceVersion|clusterIP): .*\n|^ *- 10\.0\.0\.\d+\n|.*"apiVersion":.*\n`)
+	type made struct{ ours, newer string }
+	servers := make(chan made, 2)
+	t.Run("", func(t *testing.T) { // ends when both have ended
+		for _, flags := range [][]string{nil, {"--emulated-version=" + oldest}} {
+			t.Run("", func(t *testing.T) {
+				c := startCluster(t, false, flags...)
+				c.kubectl(t, "apply", "--filename="+namespaceFile)
+				of := func(dir string) string {
+					return own.ReplaceAllString(c.kubectl(t, "apply", "--dry-run=server", "--output=yaml", "--kustomize="+dir), "")
+				}
+				// The second one has a field that the oldest version has not, and says nothing about.
+				servers <- made{of(single), of(overlay(t, single, object{"patches": []object{patch("StatefulSet", "add", "/spec/template/spec/hostnameOverride", "cart")}}))}
+			})
+		}
+	})
+	close(servers)
+	one, other := <-servers, <-servers
+	if one.ours != other.ours || one.ours == "" {
+		t.Errorf("servers of two versions, one of them %s, make different things of the same manifests: in one of them there are\n%s", oldest, inOneOf(one.ours, other.ours))
+	}
+	if got := strings.TrimSpace(inOneOf(one.newer, other.newer)); got != "hostnameOverride: cart" {
+		t.Errorf("only one of two versions knows hostnameOverride, and the difference between them is\n%s", got)
+	}
+}
+
+// inOneOf are the lines that only one of two texts has.
+func inOneOf(a, b string) string {
+	var only strings.Builder
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		others := slices.Collect(strings.Lines(pair[1]))
+		for line := range strings.Lines(pair[0]) {
+			if !slices.Contains(others, line) {
+				only.WriteString(line)
+			}
+		}
+	}
+	return only.String()
 }
 
 // What is wrong is found in the same way: the server says so, and so does the check of what it says.
