@@ -107,31 +107,50 @@ func inOneOf(a, b string) string {
 // What is wrong is found in the same way: the server says so, and so does the check of what it says.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	c := startCluster(t, false)
+	c.addOperatorTypes(t)
 	c.kubectl(t, "apply", "--filename="+namespaceFile)
 	for name, fault := range map[string]struct {
+		dir    string
 		patch  object
 		reason string
 	}{
-		"unknown field": {patch("StatefulSet", "add", "/spec/replica", 1), `unknown field "spec.replica"`},
+		"unknown field": {single, patch("StatefulSet", "add", "/spec/replica", 1), `unknown field "spec.replica"`},
 		"unknown field of a container": {
-			patch("StatefulSet", "add", "/spec/template/spec/containers/0/readynessProbe", object{}), `unknown field "spec.template.spec.containers[0].readynessProbe"`,
+			single, patch("StatefulSet", "add", "/spec/template/spec/containers/0/readynessProbe", object{}),
+			`unknown field "spec.template.spec.containers[0].readynessProbe"`,
 		},
-		"port out of range":          {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/ports/0/containerPort", 80800), "must be between 1 and 65535"},
-		"selector that fits nothing": {patch("StatefulSet", "replace", "/spec/selector/matchLabels", object{"app": "other"}), "`selector` does not match template `labels`"},
-		"quantity without a unit":    {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/resources/limits/memory", "1 GB"), "quantities must match"},
-		"policy of no protocol":      {patch("NetworkPolicy", "replace", "/spec/ingress/0/ports/0/protocol", "HTTP"), "Unsupported value"},
-		"budget of two minds":        {patch("PodDisruptionBudget", "add", "/spec/minAvailable", 1), "cannot be both set"},
+		"port out of range": {
+			single, patch("StatefulSet", "replace", "/spec/template/spec/containers/0/ports/0/containerPort", 80800), "must be between 1 and 65535",
+		},
+		"selector that fits nothing": {
+			single, patch("StatefulSet", "replace", "/spec/selector/matchLabels", object{"app": "other"}), "`selector` does not match template `labels`",
+		},
+		"quantity without a unit": {
+			single, patch("StatefulSet", "replace", "/spec/template/spec/containers/0/resources/limits/memory", "1 GB"), "quantities must match",
+		},
+		"policy of no protocol": {single, patch("NetworkPolicy", "replace", "/spec/ingress/0/ports/0/protocol", "HTTP"), "Unsupported value"},
+		"budget of two minds":   {single, patch("PodDisruptionBudget", "add", "/spec/minAvailable", 1), "cannot be both set"},
 		// The API server accepts these. It warns, and refuses the pods when there are some.
-		"root":                       {patch("StatefulSet", "replace", "/spec/template/spec/securityContext/runAsNonRoot", false), "runAsNonRoot"},
-		"file system of the node":    {patch("StatefulSet", "add", "/spec/template/spec/volumes", []object{{"name": "host", "hostPath": object{"path": "/"}}}), "restricted volume types"},
-		"privileges":                 {patch("StatefulSet", "replace", "/spec/template/spec/containers/0/securityContext/allowPrivilegeEscalation", true), "allowPrivilegeEscalation"},
-		"no filter for system calls": {patch("StatefulSet", "remove", "/spec/template/spec/securityContext/seccompProfile", nil), "seccompProfile"},
+		"root": {single, patch("StatefulSet", "replace", "/spec/template/spec/securityContext/runAsNonRoot", false), "runAsNonRoot"},
+		"file system of the node": {
+			single, patch("StatefulSet", "add", "/spec/template/spec/volumes", []object{{"name": "host", "hostPath": object{"path": "/"}}}), "restricted volume types",
+		},
+		"privileges": {
+			single, patch("StatefulSet", "replace", "/spec/template/spec/containers/0/securityContext/allowPrivilegeEscalation", true), "allowPrivilegeEscalation",
+		},
+		"no filter for system calls": {single, patch("StatefulSet", "remove", "/spec/template/spec/securityContext/seccompProfile", nil), "seccompProfile"},
+		"unknown field of a rule": {
+			operator, patch("PrometheusRule", "add", "/spec/groups/0/rules/0/experssion", "up"), `unknown field "spec.groups[0].rules[0].experssion"`,
+		},
+		"rule without an expression": {operator, patch("PrometheusRule", "remove", "/spec/groups/0/rules/0/expr", nil), "spec.groups[0].rules[0].expr"},
+		"interval of no duration":    {operator, patch("ServiceMonitor", "add", "/spec/endpoints/0/interval", "often"), "spec.endpoints[0].interval"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.refused(t, []string{fault.reason}, "", "apply", "--dry-run=server", "--kustomize="+overlay(t, single, object{"patches": []object{fault.patch}}))
+			dir := overlay(t, fault.dir, object{"patches": []object{fault.patch}})
+			c.refused(t, []string{fault.reason}, "", "apply", "--dry-run=server", "--kustomize="+dir)
 		})
 	}
-	t.Run("control", func(t *testing.T) {
-		c.kubectl(t, "apply", "--dry-run=server", "--kustomize="+overlay(t, single, nil))
-	})
+	for _, dir := range []string{single, operator} { // it is the faults that are refused
+		c.kubectl(t, "apply", "--dry-run=server", "--kustomize="+overlay(t, dir, nil))
+	}
 }

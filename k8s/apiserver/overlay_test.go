@@ -10,8 +10,11 @@ import (
 	"testing"
 )
 
-// single is the overlay that README applies.
-const single = "k8s/overlays/single"
+// What README applies: the overlay, and what is for the Prometheus operator.
+const (
+	single   = "k8s/overlays/single"
+	operator = "k8s/monitoring/operator"
+)
 
 // object is a part of a kustomization.
 type object = map[string]any
