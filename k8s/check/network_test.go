@@ -129,16 +129,35 @@ func TestWhatRefersToSomethingFindsIt(t *testing.T) {
 	})
 }
 
+// What monitors look for is in another kustomization than they are.
 func TestServiceMonitorsFindTheOperationsPort(t *testing.T) {
-	together := everything(t)
-	for _, monitor := range all[*monitoring.ServiceMonitor](together) {
-		for _, endpoint := range monitor.Spec.Endpoints {
-			if !slices.ContainsFunc(all[*core.Service](together), func(s *core.Service) bool {
-				namespaced := s.Namespace == monitor.Namespace && len(monitor.Spec.NamespaceSelector.MatchNames) == 0 || slices.Contains(monitor.Spec.NamespaceSelector.MatchNames, s.Namespace)
-				return namespaced && matches(&monitor.Spec.Selector, s.Labels) && slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == endpoint.Port && p.Name == "operations" })
-			}) {
-				t.Errorf("ServiceMonitor %s: no Service has its labels and a port %q", monitor.Name, endpoint.Port)
+	found := func(m manifests) (complaints []string) {
+		for _, monitor := range all[*monitoring.ServiceMonitor](m) {
+			for _, endpoint := range monitor.Spec.Endpoints {
+				if !slices.ContainsFunc(all[*core.Service](m), func(s *core.Service) bool {
+					where := monitor.Spec.NamespaceSelector
+					return (len(where.MatchNames) == 0 && s.Namespace == monitor.Namespace || slices.Contains(where.MatchNames, s.Namespace)) && matches(&monitor.Spec.Selector, s.Labels) &&
+						slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == endpoint.Port && p.Name == "operations" })
+				}) {
+					complaints = append(complaints, fmt.Sprintf("ServiceMonitor %s: no Service has its labels and a port %q of operations", monitor.Name, endpoint.Port))
+				}
 			}
+		}
+		return complaints
+	}
+	for _, complaint := range found(everything(t)) {
+		t.Error(complaint)
+	}
+	monitor := func(label, port, namespace string) *monitoring.ServiceMonitor {
+		return &monitoring.ServiceMonitor{ObjectMeta: meta.ObjectMeta{Namespace: namespace}, Spec: monitoring.ServiceMonitorSpec{
+			Selector: meta.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": label}}, Endpoints: []monitoring.Endpoint{{Port: port}}}}
+	}
+	for _, c := range []struct {
+		monitor *monitoring.ServiceMonitor
+		want    int
+	}{{monitor("cartd", "operations", "cartd"), 0}, {monitor("cart", "operations", "cartd"), 1}, {monitor("cartd", "http", "cartd"), 1}, {monitor("cartd", "operations", "monitoring"), 1}} {
+		if got := found(append(mustBuild(t, single), c.monitor)); len(got) != c.want {
+			t.Errorf("a monitor of %v has the complaints %q, want %d", c.monitor.Spec, got, c.want)
 		}
 	}
 }

@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 
 // buildCartd builds the cartd of this tree, once.
 var buildCartd = sync.OnceValue(func() error {
-	build := exec.Command("go", "build", "-o", bin, "./cmd/cartd")
-	build.Dir = filepath.Join(root, "..")
+	build := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/cartd") // as make build, whose packages it finds built
+	build.Dir, build.Env = filepath.Join(root, ".."), append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", build, err, output)
 	}
