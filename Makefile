@@ -32,7 +32,7 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser image image-check bench bench-million bench-http prove crash flood fuzz k8s-test cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser image image-check bench bench-million bench-http prove crash flood fuzz k8s-test monitor cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +47,7 @@ example: ## Serve the example storefront on http://127.0.0.1:8082, with the cart
 	@$(NODE) npm run --silent example
 
 test: ## Run all tests, with the race detector if there is a C compiler
-	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-clients; fi; race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
+	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-clients; k8s/monitoring/with-prometheus --or-skip true; fi; race=-race; if ! why=$$(go build -race runtime/cgo 2>&1); then race=; \
 		printf '\n*** TESTING WITHOUT THE RACE DETECTOR: it cannot be built here.\n%s\n\n' "$$why" >&2; fi; \
 	set -x; $(GOTEST) $$race $(PKG); if [ '$(PKG)' = ./... ]; then (cd bench; $(GOTEST) $$race ./...); \
 		for module in $(CHECKS); do (cd $$module; $(GOTEST) ./...); done; fi
@@ -94,6 +94,10 @@ image: ## Write bin/image (OCI layout), bin/image.tar and bin/image-sbom; IMAGE=
 
 image-check: ## Build the image twice, the second time from a copy of the sources with nothing built; run it read-only (root, Linux)
 	cd k8s/image; go test -count=1 -v -timeout 60m ./...
+
+monitor: build ## Serve the demo catalogue under a moderate load, and watch it with Prometheus on loopback; Ctrl-C ends all; ARGS='-rate 200'
+	go build -C k8s/monitoring/check -o ../../../bin/ ./monitor
+	@k8s/monitoring/with-prometheus bin/monitor -cartd bin/cartd $(ARGS)
 
 bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 for go tool benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime=$(TIME) -count=$(COUNT) -timeout 30m $(PKG)

@@ -103,8 +103,12 @@ func TestWriteThatFailsPoisonsTheStoreAndARestartRecovers(t *testing.T) {
 	if status, body := s.ready(); status != http.StatusServiceUnavailable || body != "the event log has failed\n" {
 		t.Errorf("/readyz of a failed store: %d %q, want 503", status, body)
 	}
-	if v := s.metrics(t)["cartd_event_log_write_failures_total"]; v < 1 {
+	m := s.metrics(t)
+	if v := m["cartd_event_log_write_failures_total"]; v < 1 {
 		t.Errorf("cartd_event_log_write_failures_total is %v, want at least 1", v)
+	}
+	if v := m["cartd_event_log_failed"]; v != 1 {
+		t.Errorf("cartd_event_log_failed is %v, want 1", v)
 	}
 	wantProblem(t, late.finish(t), http.StatusServiceUnavailable, "unavailable")
 	s.wantExit(1)
@@ -122,9 +126,9 @@ func TestWriteThatFailsPoisonsTheStoreAndARestartRecovers(t *testing.T) {
 	for id := range l.created {
 		wantSameAsLog(t, s, id)
 	}
-	m := s.metrics(t)
+	m = s.metrics(t)
 	for _, name := range []string{"cart_event_log_replay_failures_total", "cart_event_log_unknown_types_total",
-		"cart_event_log_mutation_errors_total", "cartd_event_log_damaged_lines_total"} {
+		"cart_event_log_mutation_errors_total", "cartd_event_log_damaged_lines_total", "cartd_event_log_failed"} {
 		if m[name] != 0 {
 			t.Errorf("%s after the restart is %v, want 0", name, m[name])
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,7 @@ type service struct {
 	sweeper    *sweep.Sweeper // nil: nothing is swept
 
 	operationLog *oplog.Log
+	registry     *prometheus.Registry
 	api          http.Handler
 	operations   http.Handler
 
@@ -66,17 +68,20 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 		}
 	}()
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	svc.registry = reg
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
+		filelog.NewDiskCollector(c.Data, uint64(c.LowDisk)))
 
-	svc.products, err = catalog.Open(ctx, c.Catalog, catalog.Options{})
+	sources := catalog.Options{Metrics: catalog.NewMetrics(reg)}
+	svc.products, err = catalog.Open(ctx, c.Catalog, sources)
 	if err != nil {
 		return nil, fmt.Errorf("open the catalogue: %w", err)
 	}
-	svc.deliveries, err = catalog.OpenDeliveries(ctx, c.Deliveries, catalog.Options{})
+	svc.deliveries, err = catalog.OpenDeliveries(ctx, c.Deliveries, sources)
 	if err != nil {
 		return nil, fmt.Errorf("open the delivery options: %w", err)
 	}
-	svc.vouchers, err = catalog.OpenVouchers(ctx, c.Vouchers, catalog.Options{})
+	svc.vouchers, err = catalog.OpenVouchers(ctx, c.Vouchers, sources)
 	if err != nil {
 		return nil, fmt.Errorf("open the vouchers: %w", err)
 	}
@@ -140,9 +145,10 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	if err != nil {
 		return nil, err
 	}
+	sweeps := sweep.NewMetrics(reg) // also when nothing is swept: a panel should show 0, and not nothing
 	if c.SweepEvery > 0 {
 		svc.sweeper = sweep.Start(sweep.Options{Carts: svc.grains, Rows: svc.list, Logs: svc.store, Lifetimes: limits.Lifetimes, Every: c.SweepEvery,
-			TryFor: c.RequestTimeout, Swept: observer.swept, Metrics: sweep.NewMetrics(reg), Logger: logger})
+			TryFor: c.RequestTimeout, Swept: observer.swept, Metrics: sweeps, Logger: logger})
 	}
 
 	svc.api = api.New(api.Options{
@@ -182,6 +188,14 @@ func countSteps(reg prometheus.Registerer) func(courier.Step, actor.Errand) {
 			onStep(step, e)
 		}
 	}
+}
+
+// buildInfo says which program this is, so that a change of what others measure can be seen beside that of the program.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cartd_build_info", Help: "1; which cartd this is, and what it was built with.",
+		ConstLabels: prometheus.Labels{"version": versionString(), "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
 }
 
 func prefixes(flags []prefixFlag) (list []netip.Prefix) {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -48,6 +50,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.inFlight, m.requests, m.duration)
 	return m
+}
+
+// expect makes the time series of a route: those of the statuses that it answers with when all is well, and of the errors
+// that are the server's own. A rate sees nothing of the first request of a series that was not there before it.
+func (m *Metrics) expect(route, method string, success ...int) {
+	for _, status := range slices.Concat(success, []int{http.StatusInternalServerError, http.StatusServiceUnavailable}) {
+		m.series(labels{route, method, status})
+	}
 }
 
 func (m *Metrics) observe(route, method string, status int, took time.Duration) {

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,27 +20,41 @@ const (
 	sourceBackend    = "backend"
 )
 
+// contractOperation is what the contract says of an operation.
+type contractOperation struct {
+	name    string
+	success []int // the statuses of its answers below 400
+}
+
 // contractOperations are the operations of the contract, by path and method.
-var contractOperations = sync.OnceValue(func() map[string]map[string]string {
+var contractOperations = sync.OnceValue(func() map[string]map[string]contractOperation {
 	var document struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
 	if err := json.Unmarshal(openapi.JSON(), &document); err != nil {
 		panic(err) // it is ours
 	}
-	names := map[string]map[string]string{}
+	all := map[string]map[string]contractOperation{}
 	for path, methods := range document.Paths {
-		names[path] = map[string]string{}
+		all[path] = map[string]contractOperation{}
 		for method, text := range methods {
 			var operation struct {
-				OperationID string `json:"operationId"`
+				OperationID string                     `json:"operationId"`
+				Responses   map[string]json.RawMessage `json:"responses"`
 			}
-			if json.Unmarshal(text, &operation) == nil { // else it is what the methods share
-				names[path][strings.ToUpper(method)] = operation.OperationID
+			if json.Unmarshal(text, &operation) != nil { // it is what the methods share
+				continue
 			}
+			o := contractOperation{name: operation.OperationID}
+			for code := range operation.Responses {
+				if status, err := strconv.Atoi(code); err == nil && status < 400 {
+					o.success = append(o.success, status)
+				}
+			}
+			all[path][strings.ToUpper(method)] = o
 		}
 	}
-	return names
+	return all
 })
 
 // operationNames returns how the contract calls what the methods of a path do. Who looks at the operations themselves is
@@ -50,7 +65,7 @@ func operationNames(path string, m methods) map[string]string {
 		return names
 	}
 	for method := range m {
-		names[method] = contractOperations()[path][method]
+		names[method] = contractOperations()[path][method].name
 	}
 	return names
 }

@@ -70,6 +70,9 @@ func (s *server) router() http.Handler {
 		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
 			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
 		}).Handler(s.handle(rt.path, rt.methods))
+		for method := range rt.methods {
+			s.Metrics.expect(rt.path, method, contractOperations()[rt.path][method].success...)
+		}
 	}
 	r.NotFoundHandler = s.handle("", nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -54,7 +54,7 @@ func (r *remote[T]) fetch(ctx context.Context, k key) (T, error) {
 	}
 }
 
-// try sends one request. Errors that another try cannot mend are marked with backoff.Permanent.
+// try sends one request, and counts it. Errors that another try cannot mend are marked with backoff.Permanent.
 func (r *remote[T]) try(ctx context.Context, k key, u *url.URL) (T, error) {
 	var zero T
 	select {
@@ -63,6 +63,15 @@ func (r *remote[T]) try(ctx context.Context, k key, u *url.URL) (T, error) {
 	case <-ctx.Done():
 		return zero, backoff.Permanent(fmt.Errorf("wait for one of %d requests to end: %w", cap(r.slots), context.Cause(ctx)))
 	}
+	began := time.Now()
+	v, err := r.ask(ctx, k, u)
+	r.calls.count(ctx, time.Since(began), err)
+	return v, err
+}
+
+// ask is try once there is a slot.
+func (r *remote[T]) ask(ctx context.Context, k key, u *url.URL) (T, error) {
+	var zero T
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.TryTimeout,
 		fmt.Errorf("no answer within %s: %w", r.options.TryTimeout, context.DeadlineExceeded))
 	defer cancel()

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Limits of what is read into memory.
@@ -33,6 +35,7 @@ type Options struct {
 	CacheEntries int               // answers kept at most, and as many 404s; default 10,000
 	Concurrency  int               // requests at the backend at once; default 32
 	Transport    http.RoundTripper // how requests are sent; nil: over connections of its own
+	Metrics      *Metrics          // is told of each request; nil: nobody is
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -61,6 +64,9 @@ func (o Options) withDefaults() (Options, error) {
 	count("tries", &o.Tries, 3)
 	count("cache entries", &o.CacheEntries, 10_000)
 	count("concurrency", &o.Concurrency, 32)
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
 	return o, errors.Join(errs...)
 }
 
@@ -88,7 +94,7 @@ func Open(ctx context.Context, source string, opts Options) (*Products, error) {
 		if !t.hasID {
 			return nil, fmt.Errorf("catalogue: URL %s has no place for {sku}", t.display)
 		}
-		return &Products{newRemote(t, decodeProduct, opts)}, nil
+		return &Products{newRemote(t, decodeProduct, opts, sourceProducts)}, nil
 	}
 	data, err := readSource(ctx, source, demoProducts)
 	if err != nil {
@@ -115,10 +121,10 @@ func OpenDeliveries(ctx context.Context, source string, opts Options) (*Deliveri
 			return nil, fmt.Errorf("deliveries: %w", err)
 		}
 		if t.hasID {
-			return &Deliveries{newRemote(t, decodeDelivery, opts)}, nil
+			return &Deliveries{newRemote(t, decodeDelivery, opts, sourceDeliveries)}, nil
 		}
 		opts.CacheEntries = min(opts.CacheEntries, maxLists)
-		return &Deliveries{newRemoteList(t, decodeDeliveries, opts)}, nil
+		return &Deliveries{newRemoteList(t, decodeDeliveries, opts, sourceDeliveries)}, nil
 	}
 	data, err := readSource(ctx, source, demoDeliveries)
 	if err != nil {

@@ -24,6 +24,7 @@ type remote[T any] struct {
 	client     *http.Client
 	slots      chan struct{} // one element per request at the backend; full: a look-up waits its time limit
 	options    Options       // with defaults
+	calls      calls         // what is counted
 	listAnswer bool          // the answer is a whole list: a 404 says nothing about one entry
 
 	running sync.WaitGroup // one per flight; only grows while closed is false
@@ -46,12 +47,13 @@ type flight[T any] struct {
 	err     error
 }
 
-func newRemote[T any](t template, decode func(answer []byte, id string) (T, error), opts Options) *remote[T] {
+func newRemote[T any](t template, decode func(answer []byte, id string) (T, error), opts Options, source string) *remote[T] {
 	r := &remote[T]{
 		template: t,
 		decode:   decode,
 		slots:    make(chan struct{}, opts.Concurrency),
 		options:  opts,
+		calls:    opts.Metrics.of(source),
 		known:    newCache[T](opts.CacheEntries),
 		unknown:  newCache[struct{}](opts.CacheEntries),
 		flights:  make(map[key]*flight[T]),
@@ -195,8 +197,8 @@ func (r *remote[T]) close() {
 // remoteList is a source that asks a backend for the whole list of a country.
 type remoteList[T any] struct{ lists *remote[table[T]] }
 
-func newRemoteList[T any](t template, decode func([]byte) (table[T], error), opts Options) remoteList[T] {
-	r := newRemote(t, func(answer []byte, _ string) (table[T], error) { return decode(answer) }, opts)
+func newRemoteList[T any](t template, decode func([]byte) (table[T], error), opts Options, source string) remoteList[T] {
+	r := newRemote(t, func(answer []byte, _ string) (table[T], error) { return decode(answer) }, opts, source)
 	r.listAnswer = true
 	return remoteList[T]{r}
 }

@@ -63,10 +63,10 @@ func OpenVouchers(ctx context.Context, source string, opts Options) (*Vouchers, 
 		}
 		t.hasCountry = false // a voucher is the same everywhere
 		if t.hasID {
-			return &Vouchers{source: newRemote(t, decodeVoucher, opts)}, nil
+			return &Vouchers{source: newRemote(t, decodeVoucher, opts, sourceVouchers)}, nil
 		}
 		opts.CacheEntries = 1
-		return &Vouchers{source: newRemoteList(t, decodeVouchers, opts), fold: true}, nil
+		return &Vouchers{source: newRemoteList(t, decodeVouchers, opts, sourceVouchers), fold: true}, nil
 	}
 	data, err := readSource(ctx, source, demoVouchers)
 	if err != nil {

@@ -12,6 +12,7 @@ type Metrics struct {
 	AppendDuration prometheus.Histogram // seconds from queueing a commit to its decision
 	SyncDuration   prometheus.Histogram // seconds of one sync of the journal
 	SyncFailures   prometheus.Counter   // writes and syncs that failed: the store is unusable after the first
+	Failed         prometheus.Gauge     // 1 once the store is unusable
 	LowSpace       prometheus.Gauge     // 1 while appends are refused for want of room
 	DamagedLines   prometheus.Counter   // records that did not check out and could not be restored
 	TornTails      prometheus.Counter   // incomplete ends of logs that were cut off
@@ -47,6 +48,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		AppendDuration:     histogram("cartd_event_log_append_duration_seconds", "Time from queueing a commit to its decision.", appendBuckets),
 		SyncDuration:       histogram("cartd_event_log_sync_duration_seconds", "Time of one sync of the journal to stable storage.", appendBuckets),
 		SyncFailures:       counter("cartd_event_log_write_failures_total", "Writes and syncs that failed; after the first the log accepts nothing more."),
+		Failed:             gauge("cartd_event_log_failed", "1 once the log has failed and accepts nothing more: the process ends, and a new start recovers."),
 		LowSpace:           gauge("cartd_event_log_low_space", "1 while appends are refused because the disk is below its low-water mark."),
 		DamagedLines:       counter("cartd_event_log_damaged_lines_total", "Records that did not check out and were skipped."),
 		TornTails:          counter("cartd_event_log_torn_tails_total", "Incomplete ends of logs that were cut off; they were never acknowledged."),
@@ -69,7 +71,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		MutationErrors:     counter("cart_event_log_mutation_errors_total", "Events skipped at replay because their mutation could not be decoded or was refused."),
 	}
 	reg.MustRegister(m.Appends, m.BytesWritten, m.LastAppend, m.FilesExisting, m.AppendDuration, m.SyncDuration,
-		m.SyncFailures, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
+		m.SyncFailures, m.Failed, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
 		m.Snapshots, m.SnapshotsDropped, m.SnapshotFailures, m.SnapshotsUnused, m.Seals, m.Archives,
 		m.UnknownTypes, m.MutationErrors)
 	return m

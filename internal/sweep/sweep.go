@@ -89,7 +89,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Swept:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cartd_swept_carts_total", Help: "Carts that were swept, by what was done."}, []string{"done"}),
 		Failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "cartd_sweep_failures_total", Help: "Carts that could not be swept, and sweeps that were cut off by an error."}),
 		Backlog:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "cartd_sweep_backlog_carts", Help: "Carts that the last sweep found and did not come to an end with."}),
-		Duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "cartd_sweep_duration_seconds", Help: "How long sweeps took, rests included.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 10)}),
+		Duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "cartd_sweep_duration_seconds", Help: "How long sweeps took, rests included.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100}),
 	}
 	for _, done := range []string{doneCheckout, doneErrand, doneExpired, doneArchived, doneNothing} {
 		m.Swept.WithLabelValues(done)

@@ -310,6 +310,7 @@ func (l *Log) fail(cause error) {
 	first := l.cause == nil
 	if first {
 		l.cause = cause
+		l.metrics.Failed.Set(1)
 		l.ended.Store(true)
 		close(l.failed)
 	}

@@ -36,6 +36,16 @@ func free(f *os.File) (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), err
 }
 
+// Disk returns what [FS.Free] does, and how large the file system is that dir is on, both in bytes; or
+// errors.ErrUnsupported.
+func Disk(dir string) (free, size uint64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil { // it is not asked again after EINTR: who wants to know comes again
+		return 0, 0, os.NewSyscallError("statfs", err)
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
+}
+
 func statfs(f *os.File) (s unix.Statfs_t, err error) {
 	for {
 		err := unix.Fstatfs(int(f.Fd()), &s)
