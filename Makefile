@@ -67,11 +67,12 @@ lint: ## Look for what tools can find: gofmt, go vet, go fix, staticcheck, buf
 	staticcheck=$$(go tool -n staticcheck); for module in $(MODULES); do (cd $$module; go vet ./...; go fix -diff ./...; "$$staticcheck" ./...); done
 	$(BUF) lint proto
 
-generate: openapi ## Make pkg/messages anew from proto/, and the TypeScript client's types from the contract
+generate: openapi ## Make pkg/messages anew from proto/, the PrometheusRule from its rules, and the TypeScript client's types from the contract
 	@$(regenerate); rm -f pkg/messages/*.pb.go; cp "$$fresh"/pkg/messages/*.pb.go pkg/messages
+	go run ./internal/prometheusrule k8s/monitoring/rules >bin/prometheusrule.yaml; mv bin/prometheusrule.yaml k8s/monitoring/operator/
 	@$(NODE) --or-skip npm run --silent generate
 
-generate-check: ## Fail if pkg/messages is not what proto/ makes it
+generate-check: ## Fail if pkg/messages is not what proto/ makes it; tests hold the PrometheusRule to its rules
 	@$(regenerate); git --no-pager diff --no-index --no-ext-diff pkg/messages "$$fresh/pkg/messages" || \
 		{ echo >&2 "pkg/messages is not what proto/ makes it (above): run 'make generate' and commit the result."; exit 1; }
 
