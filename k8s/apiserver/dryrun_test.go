@@ -34,7 +34,7 @@ func (c *cluster) addOperatorTypes(t *testing.T) {
 	}
 	for _, name := range []string{"prometheusrules", "servicemonitors"} {
 		c.kubectl(t, "create", "--filename="+filepath.Join(module.Dir, "example/prometheus-operator-crd/monitoring.coreos.com_"+name+".yaml"))
-		c.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinition/"+name+".monitoring.coreos.com")
+		await(t, c, func(*object) bool { return true }, name+".monitoring.coreos.com") // `kubectl wait` fails while there is no status
 	}
 }
 
