@@ -135,7 +135,7 @@ func TestDiskThatFillsUpUnnoticedLosesNothingAnswered(t *testing.T) {
 	const shared = "shared"
 	disk := smallDisk(t, 96<<20)
 	data, l := filepath.Join(disk, "data"), &ledger{}
-	s := serve(t, data, "--low-disk=0")
+	s := serve(t, data, "--low-disk=0", "--request-timeout=60s", "--shutdown-timeout=60s")
 	s.create(t, shared)
 	l.create(shared, true)
 	s.create(t, "held")
