@@ -265,7 +265,7 @@ func (e *engine) scrape(s *Server) {
 		if r.Record == "" {
 			continue
 		}
-		found, err := e.history.Query(r.Expr, at)
+		found, err := e.history.Query(hasten(r.Expr), at)
 		if err != nil {
 			continue // a query for it says so too
 		}
