@@ -8,12 +8,37 @@ func deploy(t *testing.T, dir string) (*cluster, pod) {
 	t.Helper()
 	c := startCluster(t, true)
 	c.addNode(t)
+	c.addVolume(t)
 	c.kubectl(t, "apply", "--filename="+namespaceFile)
 	c.kubectl(t, "apply", "--kustomize="+dir)
 	p := c.awaitPod(t, func(p *pod) bool { return true })
 	c.bind(t, &p)
 	c.report(t, &p, true)
 	return c, c.awaitPod(t, (*pod).ready)
+}
+
+// addVolume registers a volume of the default class, which lets it grow: what a provisioner would make for the first claim.
+func (c *cluster) addVolume(t *testing.T) {
+	t.Helper()
+	c.kubectlWith(t, `
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: disks
+  annotations: {storageclass.kubernetes.io/is-default-class: "true"}
+provisioner: test.example
+allowVolumeExpansion: true
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata:
+  name: disk-1
+spec:
+  storageClassName: disks
+  accessModes: [ReadWriteOncePod]
+  capacity: {storage: 20Gi}
+  csi: {driver: test.example, volumeHandle: disk-1}
+`, "create", "--filename=-")
 }
 
 // awaitPod returns cartd-0 as soon as it is as wanted.
@@ -38,18 +63,20 @@ func (c *cluster) deleted(t *testing.T, p *pod) pod {
 	return q
 }
 
-// claim is the volume claim of cartd-0.
+// claim is a volume claim.
 type claim struct {
 	Metadata struct{ Name, UID, DeletionTimestamp string }
 	Spec     struct {
 		AccessModes []string
 		Resources   struct{ Requests map[string]string }
 	}
+	Status struct{ Phase string }
 }
 
+// claim returns the claim of cartd-0, which has its volume.
 func (c *cluster) claim(t *testing.T) claim {
 	t.Helper()
-	return await(t, c, func(*claim) bool { return true }, "persistentvolumeclaim", "data-cartd-0")
+	return await(t, c, func(cl *claim) bool { return cl.Status.Phase == "Bound" }, "persistentvolumeclaim", "data-cartd-0")
 }
 
 // slices of a service say where it is; there is one pod, and so one endpoint.

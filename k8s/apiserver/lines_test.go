@@ -39,12 +39,14 @@ func TestKubectlOfTheDocumentsIsTaken(t *testing.T) {
 		t.Fatalf("the documents tell to run %q, want the README's lines and the guide's", commands)
 	}
 	c, _ := deploy(t, single)
+	c.claim(t)
 	c.addOperatorTypes(t)
 	c.runNode(t)
+	c.kubectl(t, "apply", "--kustomize="+operator)
 	tree, _ := copyGuide(t)
 	for _, command := range commands {
 		verb := verbOf(command)
-		if slices.Contains(notHere, verb) {
+		if slices.Contains(notHere, verb) || strings.HasSuffix(command, " --") { // the latter is the beginning of one
 			t.Logf("not tried: %s", command)
 			continue
 		}
@@ -59,7 +61,7 @@ func TestKubectlOfTheDocumentsIsTaken(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "no preferred addresses found") {
 				t.Errorf("%s: %v\n%s\nwant the server to miss the node", command, err, out)
 			}
-		case err != nil:
+		case err != nil && !strings.Contains(err.Error(), "Rolling back will not update"): // after a rollback kubectl warns of the next apply
 			t.Error(err)
 		}
 	}
