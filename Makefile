@@ -32,10 +32,10 @@ regenerate = fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	mkdir "$$fresh/pkg"; cp -R pkg/messages "$$fresh/pkg"; rm -f "$$fresh"/pkg/messages/*.pb.go; \
 	$(BUF) generate proto --template proto/buf.gen.yaml --output "$$fresh"
 
-.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser image image-check bench bench-million bench-http prove crash flood fuzz monitor cover clean
+.PHONY: help build run example test test-clients race lint generate generate-check openapi lint-openapi browser image image-check bench bench-million bench-http prove crash flood fuzz k8s-test monitor cover clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build bin/cartd, static and stamped with VERSION
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/cartd ./cmd/cartd
@@ -124,6 +124,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		Fuzz*) targets+=" $$word" ;; \
 		ok) for target in $${targets-}; do (set -x; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null); done; targets= ;; \
 	esac; done
+
+k8s-test: ## Give k8s/ to a real Kubernetes API server; its first build takes some minutes; ARGS='-run Evict'
+	k8s/apiserver/build
+	cd k8s/apiserver; CARTD_K8S_BIN=$(CURDIR)/bin/k8s go test -count=1 -timeout 14m $(ARGS) ./...
 
 cover: ## Write bin/cover.html, and the share of statements that tests reach
 	@mkdir -p bin
