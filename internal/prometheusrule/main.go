@@ -52,7 +52,7 @@ func write(w io.Writer, dir string) error {
 		}
 		comment, groups, ok := bytes.Cut(text, []byte("\ngroups:\n"))
 		if !ok {
-			return fmt.Errorf("%s: no line says groups:", file)
+			return fmt.Errorf("%s: there is no line of groups", file)
 		}
 		fmt.Fprintf(out, "    # %s\n    #\n", filepath.Base(file))
 		indent(out, "    ", comment)

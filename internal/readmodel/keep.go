@@ -49,6 +49,7 @@ func (m *Model) run(ctx context.Context) {
 		}
 		start := time.Now()
 		if err := m.round(ctx); err != nil {
+			m.opts.Metrics.Lag.Set(float64(m.opts.Store.Head() - m.position)) // no write says so
 			if !m.rest(ctx, again, "bring the list of carts up to date", err) {
 				return
 			}

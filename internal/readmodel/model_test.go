@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ import (
 	"cartd/internal/grain"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
@@ -426,6 +430,41 @@ func TestNothingIsWrittenWhileTheDiskIsLow(t *testing.T) {
 	s.log.Refuse(nil)
 	s.open()
 	s.want(Query{Limit: 10})
+}
+
+// unreadable is a log whose feed fails while broken is set.
+type unreadable struct {
+	*memlog.Log
+	broken atomic.Bool
+}
+
+func (u *unreadable) ReadAll(ctx context.Context, after uint64) iter.Seq2[eventlog.Event, error] {
+	if !u.broken.Load() {
+		return u.Log.ReadAll(ctx, after)
+	}
+	return func(yield func(eventlog.Event, error) bool) { yield(eventlog.Event{}, errors.New("disk has gone")) }
+}
+
+func TestListThatCannotBeBroughtUpToDateSaysHowFarBehindItIs(t *testing.T) {
+	s := newShop(t)
+	opts, log := s.options(), &unreadable{Log: s.log}
+	opts.Store, opts.Metrics = log, NewMetrics(prometheus.NewRegistry())
+	s.model = Open(s.path, opts)
+	s.built()
+	s.change("c1", true, func(*grain.Summary) {})
+	s.want(Query{Limit: 10})
+	if lag := testutil.ToFloat64(opts.Metrics.Lag); lag != 0 {
+		t.Errorf("lag of a list that has everything is %v, want 0", lag)
+	}
+	log.broken.Store(true)
+	s.change("c1", true, func(*grain.Summary) {})
+	for deadline := time.After(time.Minute); testutil.ToFloat64(opts.Metrics.Lag) == 0; {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
+			t.Fatal("the list lacks an event, and its lag is 0")
+		}
+	}
 }
 
 // A cart that matches all the time is on one page, though others come, go and change.

@@ -148,7 +148,9 @@ func (a *activation) replay(ctx context.Context, load func([]byte) error, yield 
 			damage.at, damage.why = at, why
 		}
 		damage.lines++
-		a.log.metrics.DamagedLines.Inc()
+		if !errors.Is(why, errMarked) { // what a repair could do is done: it is no news
+			a.log.metrics.DamagedLines.Inc()
+		}
 	}
 	done = r.run(ctx, func(ev eventlog.Event, err error) bool {
 		if err != nil {

@@ -162,6 +162,47 @@ func TestDamagedLineIsYieldedCountedAndKept(t *testing.T) {
 	}
 }
 
+func TestDamageThatARepairHasMarkedIsNotCounted(t *testing.T) {
+	id := logtest.Stream(t, "c1")
+	content, _ := sample(t, id)
+	ls := lines(content) // one event, then three, one, two …
+	for name, test := range map[string]struct {
+		file [][]byte
+		want float64
+	}{
+		"a marker in the place of a line":  {[][]byte{ls[0], appendMarker(nil, 1, "quarantine/c1"), ls[2], ls[3], ls[4]}, 0},
+		"a marker of three versions":       {[][]byte{ls[0], appendMarker(nil, 3, "quarantine/c1"), ls[4]}, 0},
+		"one, and a line that is missing":  {[][]byte{ls[0], appendMarker(nil, 1, "quarantine/c1"), ls[2], ls[4]}, 1},
+		"one that is damaged itself":       {[][]byte{ls[0], bytes.Replace(appendMarker(nil, 1, "quarantine/c1"), []byte("c1"), []byte("c2"), 1), ls[2]}, 1},
+		"one, and later another, unmarked": {[][]byte{ls[0], appendMarker(nil, 1, "quarantine/c1"), ls[2], ls[3], []byte("{}\n")}, 1},
+		"none, where lines are missing":    {[][]byte{ls[0], ls[4]}, 1},
+	} {
+		dir, m := t.TempDir(), newMetrics()
+		plant(t, dir, id, bytes.Join(test.file, nil))
+		l := mustOpen(t, dir, Options{Metrics: m})
+		act, err := l.Activate(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := 0
+		for ev, err := range act.Replay(t.Context(), nil) {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if ev.Damaged {
+				damaged++
+			}
+		}
+		act.Release()
+		if damaged == 0 {
+			t.Errorf("%s: the cart is not shown as damaged", name)
+		}
+		if n := value(t, m.DamagedLines); n != test.want {
+			t.Errorf("%s: %v damaged lines are counted, want %v", name, n, test.want)
+		}
+	}
+}
+
 func TestMissingAndRepeatedLinesAreDamage(t *testing.T) {
 	id := logtest.Stream(t, "c1")
 	content, _ := sample(t, id)

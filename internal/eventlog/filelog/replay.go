@@ -20,6 +20,7 @@ type replayer struct {
 	branch  string            // of the last sound line: where damage is guessed to belong
 	lost    uint64            // damaged lines that may explain a gap in the versions
 	since   uint64            // damaged lines behind the last sound one: each counts as a version
+	marked  uint64            // versions that markers behind the last sound line explain
 	damaged func(at int64, why error)
 	fenced  func() error // asked before each event; nil when nobody can be
 	endless bool         // sealed parts are there, and not the file behind them, which had a line at least
@@ -83,6 +84,10 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 		case err != nil:
 			r.lost++
 			r.since++
+			if n, ok := parseMarker(line.text); ok {
+				r.marked += n
+				err = errMarked
+			}
 			if !r.yieldDamage(line.start, err, r.head(r.branch)+r.since, yield) {
 				return false
 			}
@@ -94,12 +99,16 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 		gap := ev.Version - head - 1
 		if gap > r.lost {
 			r.branch = ev.Branch
-			if !r.yieldDamage(line.start, errGap, head+gap, yield) {
+			why := errGap
+			if gap <= r.lost+r.marked {
+				why = errMarked
+			}
+			if !r.yieldDamage(line.start, why, head+gap, yield) {
 				return false
 			}
 		}
 		r.lost -= min(gap, r.lost)
-		r.since = 0
+		r.since, r.marked = 0, 0
 		r.branch = ev.Branch
 		r.setHead(ev.Branch, ev.Version)
 		if !yield(ev, nil) {
@@ -110,6 +119,7 @@ func (r *replayer) run(ctx context.Context, yield func(eventlog.Event, error) bo
 
 var (
 	errGap       = errors.New("lines before it are missing")
+	errMarked    = errors.New("a repair has found that nobody has it")
 	errNoEnd     = errors.New("the file behind the sealed parts is missing")
 	errTooLong   = errors.New("line is longer than the largest one")
 	errNotWhole  = errors.New("line has no end")
