@@ -36,7 +36,7 @@ func (l *Log) openJournal() error {
 	}
 	state := found.State
 	if state.ID == (journal.ID{}) {
-		position, err := l.highestPosition()
+		position, err := l.highestPosition("event log has no journal")
 		if err != nil {
 			return err
 		}
@@ -55,6 +55,14 @@ func (l *Log) openJournal() error {
 	last, err := l.complete(found)
 	if err != nil {
 		return err
+	}
+	if found.Torn.File != "" {
+		// Most torn frames were never told to anybody. One that was, and was damaged later, may be in the files.
+		highest, err := l.highestPosition("journal had a torn end")
+		if err != nil {
+			return err
+		}
+		last = max(last, highest)
 	}
 	if last > state.Position { // the journal has lost events that the files have: there is no reading on across them
 		kept = nil
@@ -382,9 +390,9 @@ func (l *Log) lastPosition(f io.ReaderAt, size int64) (last uint64, err error) {
 	return last, err
 }
 
-// highestPosition reads the ends of all logs: there is no journal to ask, but lines may have positions from one that
-// is gone.
-func (l *Log) highestPosition() (highest uint64, err error) {
+// highestPosition reads the ends of all logs: the journal cannot be asked, but lines may have positions from what is gone
+// of it. why says so in the log.
+func (l *Log) highestPosition(why string) (highest uint64, err error) {
 	var paths []string
 	if err := l.walkLogs(func(path string) { paths = append(paths, path) }); err != nil {
 		return 0, err
@@ -396,7 +404,7 @@ func (l *Log) highestPosition() (highest uint64, err error) {
 			return err
 		}
 		if p.bad != nil {
-			l.opts.Logger.Error("event log has no journal, and an archive does not say which positions it has", "file", path, "error", p.bad)
+			l.opts.Logger.Error(why+", and an archive does not say which positions it has", "file", path, "error", p.bad)
 		}
 		highest = max(highest, p.End)
 		return p.file.Close()
@@ -405,7 +413,7 @@ func (l *Log) highestPosition() (highest uint64, err error) {
 		return 0, err
 	}
 	if len(paths) > 0 {
-		l.opts.Logger.Info("event log has no journal: looking for the highest position in the files", "files", len(paths))
+		l.opts.Logger.Info(why+": looking for the highest position in the files", "files", len(paths))
 	}
 	var mu sync.Mutex // guards highest
 	err = each(recoverWorkers, paths, func(path string) error {

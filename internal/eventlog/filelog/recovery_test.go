@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs/crashfs"
@@ -260,6 +261,43 @@ func TestTornFrameIsCutAndKept(t *testing.T) {
 			t.Errorf("%s: %s has %d bytes, want the %d of the frame", name, kept[0], len(got), to-from)
 		}
 	}
+}
+
+// TestNoPositionIsGivenTwiceAfterADamagedEndOfTheJournal: a file has the events that the journal's end had, and no other
+// frame is of its stream.
+func TestNoPositionIsGivenTwiceAfterADamagedEndOfTheJournal(t *testing.T) {
+	dir, _ := killed(t)
+	last := logtest.Stream(t, "last")
+	l := mustOpen(t, dir, Options{SegmentBytes: 256 << 10, FeedRetention: time.Hour})
+	first := logtest.Activate(t, l, logtest.Stream(t, "first"))
+	logtest.MustAppend(t, first, 0, logtest.Event(1))
+	act := logtest.Activate(t, l, last)
+	r := logtest.MustAppend(t, act, 0, logtest.Event(1))
+	first.Release()
+	act.Release()
+	want := logtest.ReadAll(t, l, last)
+	running := dir
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(running)); err != nil {
+		t.Fatal(err)
+	}
+	names := segments(t, dir)
+	path := filepath.Join(dir, names[len(names)-1])
+	b := mustRead(t, path)
+	_, end := lastFrame(t, b)
+	b[end-1] ^= 1
+	write(t, path, b)
+
+	l = mustOpen(t, dir, Options{SegmentBytes: 256 << 10, FeedRetention: time.Hour})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, last)); diff != "" {
+		t.Errorf("what the file has (-want +got):\n%s", diff)
+	}
+	act = logtest.Activate(t, l, logtest.Stream(t, "next"))
+	defer act.Release()
+	if next := logtest.MustAppend(t, act, 0, logtest.Event(1)); next.Position != r.Position+1 {
+		t.Errorf("next event is at position %d, want %d", next.Position, r.Position+1)
+	}
+	wantCompacted(t, l, r.Position-1)
 }
 
 // TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain: the sync of a cart's file fails, and the kernel takes its pages
