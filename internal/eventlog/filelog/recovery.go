@@ -152,7 +152,7 @@ func (l *Log) complete(found *journal.Found) (last uint64, err error) {
 		told = start
 	)
 	err = each(recoverWorkers, tails, func(t *tailLines) error {
-		highest, err := l.refill(t)
+		highest, _, err := l.refill(t)
 		if err != nil {
 			return fmt.Errorf("complete %s from the journal: %w", t.s.path, err)
 		}
@@ -236,34 +236,34 @@ func (b byteFile) ReadAt(p []byte, off int64) (int, error) {
 // refill writes the journal's lines of a stream to its file, behind those that the journal does not have, and syncs
 // it. They are written even where they are there already: what the page cache has need not be on the disk. Whatever
 // else is there is kept under quarantine/. It returns the highest position in the file when that is beyond the
-// journal's. Of an archived stream the journal has nothing that its archive lacks.
-func (l *Log) refill(t *tailLines) (highest uint64, err error) {
+// journal's, and whether anything was written. Of an archived stream the journal has nothing that its archive lacks.
+func (l *Log) refill(t *tailLines) (highest uint64, changed bool, err error) {
 	s := t.s
 	if archived, err := isArchived(l.fs, s.path); archived || err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := l.makeDir(s.dir); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	l.dirtyDir(s.dir)
 	l.dirtyDir(parentDir(s.dir))
 	l.dirtyDir(".")
 	f, err := l.fs.Create(s.path)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	size, err := f.Size()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	from, err := l.boundary(f, size, t)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	same, err := t.match(f, from, size)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	end := from + t.size
 	cut := from + same // what is there from here on differs
@@ -271,32 +271,32 @@ func (l *Log) refill(t *tailLines) (highest uint64, err error) {
 		// Lines that the journal has lost: it has shown them, so they were acknowledged.
 		rest, err := findTail(io.NewSectionReader(f, end, size-end), size-end, l.opts.MaxLineBytes)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		end += rest.end
 		cut = end
 		if highest, err = l.lastPosition(f, end); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	if cut < size {
 		if err := l.keepTail(s, f, cut, size); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	if size > end {
 		if err := f.Truncate(end); err != nil {
-			return 0, err
+			return 0, true, err
 		}
 	}
 	at := from
 	for _, part := range t.parts {
 		if _, err := f.WriteAt(part, at); err != nil {
-			return 0, err
+			return 0, true, err
 		}
 		at += int64(len(part))
 	}
-	return highest, l.sync(f)
+	return highest, true, l.sync(f)
 }
 
 func (l *Log) keepTail(s *stream, f vfs.File, from, size int64) error {
