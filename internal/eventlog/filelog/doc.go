@@ -1,7 +1,7 @@
 // Package filelog keeps each stream in a file of its own, one JSON object a line, made to be read, grepped and
 // copied by people.
 //
-//	DIR/LOCK                          flock(2): one process; its id is in it
+//	DIR/LOCK                          flock(2), as on DIR itself: one process; its id is in it
 //	DIR/journal/                      all streams' events in order; see package journal
 //	DIR/carts/ab/<name>.events.log    a stream; ab is the first two hex digits of the SHA-256 of its name
 //	DIR/carts/ab/<name>.events.000001.log.zst
