@@ -305,7 +305,7 @@ func (l *Log) keepTail(s *stream, f vfs.File, from, size int64) error {
 		return err
 	}
 	l.metrics.TornTails.Inc()
-	l.opts.Logger.Warn("event log had a torn tail: it is refilled from the journal, and what was there is kept", "stream", s.id.String(),
+	l.opts.Logger.Warn("event log had a torn tail: it is refilled, and what was there is kept", "stream", s.id.String(),
 		"file", s.path, "offset", from, "bytes", size-from, "kept", kept)
 	return nil
 }

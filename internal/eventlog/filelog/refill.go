@@ -36,10 +36,14 @@ func (l *Log) openSound(ctx context.Context, s *stream) (h *history, t tail, err
 	}
 }
 
-// refillTail writes the lines to the stream's file that the journal has behind its sound part t. A failure after the
+// refillTail writes the lines to the stream's file that the journal has behind its sound part t, or those that are there
+// and lack a sound newline alone. A failure after the
 // file was changed ends the life of the log.
 func (l *Log) refillTail(ctx context.Context, s *stream, h *history, t tail) (refilled bool, err error) {
 	lines, err := l.lacking(ctx, s, h, t)
+	if err == nil && lines == nil {
+		lines, err = l.unended(s, h, t)
+	}
 	if err != nil || lines == nil {
 		return false, err
 	}
@@ -105,6 +109,40 @@ func (l *Log) lacking(ctx context.Context, s *stream, h *history, t tail) (*tail
 		return nil, nil
 	}
 	return find, nil
+}
+
+// unended returns the lines behind the sound part if nothing is wrong with them but the last byte, which ought to be a
+// newline; nil otherwise. An append that was cut short leaves no byte there.
+func (l *Log) unended(s *stream, h *history, t tail) (*tailLines, error) {
+	var (
+		dec  decoder
+		ev   eventlog.Event
+		find = &tailLines{s: newStream(s.id)}
+	)
+	for r := newLineReaderAt(io.NewSectionReader(h.live, t.end, h.size-t.end), t.end, h.size, l.opts.MaxLineBytes); ; {
+		line, err := r.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) { // all lines have a newline: the commit's last one is missing
+				err = nil
+			}
+			return nil, err
+		}
+		text := line.text
+		if !line.whole && len(text) > 0 {
+			text = text[:len(text)-1]
+		}
+		if dec.decode(text, &ev) != nil || ev.Position == 0 || ev.More != line.whole {
+			return nil, nil
+		}
+		if find.size == 0 {
+			find.first = ev.Position
+		}
+		find.parts = append(find.parts, append(bytes.Clone(text), '\n'))
+		find.size += int64(len(text)) + 1
+		if !line.whole {
+			return find, nil
+		}
+	}
 }
 
 // soundLines returns the highest position in the first end bytes of the stream's file, and the versions of its branches

@@ -124,3 +124,30 @@ func TestTornEndIsCutIfTheJournalCannotTell(t *testing.T) {
 		t.Errorf("got %d events, want 11 of 12", len(got))
 	}
 }
+
+func TestSpoiledNewlineAtTheEndLosesNothing(t *testing.T) {
+	id := logtest.Stream(t, "c1")
+	dir := stopped(t, id)
+	if err := os.RemoveAll(filepath.Join(dir, journalDir)); err != nil { // it would restore it
+		t.Fatal(err)
+	}
+	content := mustRead(t, logPath(dir, id))
+	lines := bytes.SplitAfter(content, []byte("\n"))
+	lines = lines[:len(lines)-1]
+	for _, n := range []int{len(lines), len(lines) - 1} { // a commit of one line, and one of three
+		sound := bytes.Join(lines[:n], nil)
+		for bit := range 8 {
+			spoiled := bytes.Clone(sound)
+			spoiled[len(spoiled)-1] ^= 1 << bit
+			plant(t, dir, id, spoiled)
+			l := mustOpen(t, dir, Options{Durability: SyncNever})
+			if got := logtest.ReadAll(t, l, id); len(got) != n || got[n-1].Damaged {
+				t.Errorf("%d lines, bit %d: got %d events", n, bit, len(got))
+			}
+			if got := mustRead(t, logPath(dir, id)); !bytes.Equal(got, sound) {
+				t.Errorf("%d lines, bit %d: file has %d bytes, want %d", n, bit, len(got), len(sound))
+			}
+			mustClose(t, l)
+		}
+	}
+}
