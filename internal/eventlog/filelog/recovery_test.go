@@ -329,7 +329,18 @@ func TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain(t *testing.T) {
 	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
 		t.Errorf("the next process reads (-want +got):\n%s", diff)
 	}
-	l = mustOpen(t, "data", Options{FS: disk.Forget(nil)})
+	onDisk := disk.Forget(nil)
+	f, size, err := openLog(onDisk, newStream(id).path)
+	if f == nil || err != nil {
+		t.Fatal(err)
+	}
+	if tail, err := findTail(f, size, 1<<20); err != nil || tail.end == 0 || tail.end != size { // before the journal mends it
+		t.Errorf("the file on the disk has %d bytes, %d sound, %v", size, tail.end, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	l = mustOpen(t, "data", Options{FS: onDisk})
 	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
 		t.Errorf("after a crash behind that (-want +got):\n%s", diff)
 	}
