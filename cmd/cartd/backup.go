@@ -91,8 +91,8 @@ func (c *backupCmd) backup(ctx context.Context, progress func(int)) (*filelog.Ba
 	if err == nil {
 		info, err = filelog.ReceiveBackup(ctx, src, c.To, progress)
 	}
-	r.CloseWithError(errors.New("nobody reads on")) //nolint:errcheck // always nil
-	if cause := <-written; cause != nil && err != nil {
+	r.CloseWithError(errUnread) //nolint:errcheck // always nil
+	if cause := <-written; cause != nil && err != nil && !errors.Is(cause, errUnread) {
 		err = cause // what the receiver has seen of it says less
 	}
 	if errors.Is(err, vfs.ErrLocked) {
@@ -100,6 +100,9 @@ func (c *backupCmd) backup(ctx context.Context, progress func(int)) (*filelog.Ba
 	}
 	return info, err
 }
+
+// errUnread is what the sender is told when the receiver has failed.
+var errUnread = errors.New("nobody reads on")
 
 // below reports whether path is dir or in it, links followed as far as they are there.
 func below(path, dir string) bool {

@@ -240,6 +240,25 @@ func TestSlowClientOfABackupHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+func TestBackupThatCannotBeWrittenSaysWhy(t *testing.T) {
+	t.Parallel()
+	data, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "file")
+	s := serve(t, data)
+	s.create(t, "c1")
+	for i := range 30 { // more than is read before the directory is made
+		s.add(t, "c1", fmt.Sprint("sku-", i))
+	}
+	s.signal(syscall.SIGTERM)
+	s.wantExit(0)
+	if err := os.WriteFile(file, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := cartdEnv(t, nil, "backup", "--data", data, "--to", file+"/backup")
+	if code != 2 || !strings.Contains(errs, "not a directory") || !strings.Contains(errs, file) {
+		t.Errorf("got exit code %d, %s; want 2, and that the file is not a directory", code, errs)
+	}
+}
+
 func TestRestoreOfWhatIsNoBackupIsRefused(t *testing.T) {
 	t.Parallel()
 	data, path := storedCart(t)

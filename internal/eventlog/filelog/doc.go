@@ -1,7 +1,7 @@
 // Package filelog keeps each stream in a file of its own, one JSON object a line, made to be read, grepped and
 // copied by people.
 //
-//	DIR/LOCK                          flock(2): one process; its id is in it
+//	DIR/LOCK                          flock(2), as on DIR itself: one process; its id is in it
 //	DIR/journal/                      all streams' events in order; see package journal
 //	DIR/carts/ab/<name>.events.log    a stream; ab is the first two hex digits of the SHA-256 of its name
 //	DIR/carts/ab/<name>.events.000001.log.zst
@@ -121,8 +121,10 @@
 // have events that the journal has lost.
 //
 // What is not covered by the journal any more is synced, with the directories that lead to it, before anything of it is
-// shown. What an append that was cut short leaves there, a last line without its newline or a commit without its last
-// line, was never acknowledged: Activate copies it to quarantine/ and cuts it off; Read stops before it. A whole line
+// shown. A last line without its newline, a commit without its last line, or a file with nothing in it: who reads the
+// stream first writes again what the journal still has of it. Without that, as in the logs of the service before cartd,
+// it is what an append that was cut short leaves: Activate copies it to quarantine/ and cuts it off; Read stops before
+// it. A whole line
 // that does not check out is damage to acknowledged data, wherever it stands: it stays, it is yielded as a damaged event
 // that has a version of its own, and the rest is served. (One exception has to be known: damage to the last frame of the
 // journal looks like a torn end as long as the streams' files do not have its lines.)

@@ -10,7 +10,8 @@ import (
 	"cartd/internal/eventlog/filelog/vfs"
 )
 
-// Read implements [eventlog.Store]. It changes nothing: a torn tail stays until the stream is activated.
+// Read implements [eventlog.Store]. It changes nothing, but that it refills a torn tail: one that the journal does not
+// have stays until the stream is activated.
 func (l *Log) Read(ctx context.Context, id eventlog.StreamID) iter.Seq2[eventlog.Event, error] {
 	return l.Recall(ctx, id, nil)
 }
@@ -60,15 +61,9 @@ func (l *Log) openDecided(ctx context.Context, s *stream) (*history, int64, erro
 		return l.openFlushed(s, end)
 	}
 	// Nobody writes while the tail is locked and the end is not known, so that what is in the file now was there before.
-	h, err := l.openHistory(s)
+	h, t, err := l.openSound(ctx, s)
 	if err != nil {
 		return nil, 0, err
-	}
-	t := tail{}
-	if h.live != nil {
-		if t, err = l.soundPart(s, h.live, h.size); err != nil {
-			return nil, 0, errors.Join(err, h.Close())
-		}
 	}
 	end := h.base + t.end
 	if end == 0 && !h.endless() {

@@ -36,7 +36,7 @@ func (l *Log) openJournal() error {
 	}
 	state := found.State
 	if state.ID == (journal.ID{}) {
-		position, err := l.highestPosition()
+		position, err := l.highestPosition("event log has no journal")
 		if err != nil {
 			return err
 		}
@@ -55,6 +55,14 @@ func (l *Log) openJournal() error {
 	last, err := l.complete(found)
 	if err != nil {
 		return err
+	}
+	if found.Torn.File != "" {
+		// Most torn frames were never told to anybody. One that was, and was damaged later, may be in the files.
+		highest, err := l.highestPosition("journal had a torn end")
+		if err != nil {
+			return err
+		}
+		last = max(last, highest)
 	}
 	if last > state.Position { // the journal has lost events that the files have: there is no reading on across them
 		kept = nil
@@ -144,7 +152,7 @@ func (l *Log) complete(found *journal.Found) (last uint64, err error) {
 		told = start
 	)
 	err = each(recoverWorkers, tails, func(t *tailLines) error {
-		highest, err := l.refill(t)
+		highest, _, err := l.refill(t)
 		if err != nil {
 			return fmt.Errorf("complete %s from the journal: %w", t.s.path, err)
 		}
@@ -228,34 +236,34 @@ func (b byteFile) ReadAt(p []byte, off int64) (int, error) {
 // refill writes the journal's lines of a stream to its file, behind those that the journal does not have, and syncs
 // it. They are written even where they are there already: what the page cache has need not be on the disk. Whatever
 // else is there is kept under quarantine/. It returns the highest position in the file when that is beyond the
-// journal's. Of an archived stream the journal has nothing that its archive lacks.
-func (l *Log) refill(t *tailLines) (highest uint64, err error) {
+// journal's, and whether anything was written. Of an archived stream the journal has nothing that its archive lacks.
+func (l *Log) refill(t *tailLines) (highest uint64, changed bool, err error) {
 	s := t.s
 	if archived, err := isArchived(l.fs, s.path); archived || err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := l.makeDir(s.dir); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	l.dirtyDir(s.dir)
 	l.dirtyDir(parentDir(s.dir))
 	l.dirtyDir(".")
 	f, err := l.fs.Create(s.path)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	size, err := f.Size()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	from, err := l.boundary(f, size, t)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	same, err := t.match(f, from, size)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	end := from + t.size
 	cut := from + same // what is there from here on differs
@@ -263,32 +271,32 @@ func (l *Log) refill(t *tailLines) (highest uint64, err error) {
 		// Lines that the journal has lost: it has shown them, so they were acknowledged.
 		rest, err := findTail(io.NewSectionReader(f, end, size-end), size-end, l.opts.MaxLineBytes)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		end += rest.end
 		cut = end
 		if highest, err = l.lastPosition(f, end); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	if cut < size {
 		if err := l.keepTail(s, f, cut, size); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	if size > end {
 		if err := f.Truncate(end); err != nil {
-			return 0, err
+			return 0, true, err
 		}
 	}
 	at := from
 	for _, part := range t.parts {
 		if _, err := f.WriteAt(part, at); err != nil {
-			return 0, err
+			return 0, true, err
 		}
 		at += int64(len(part))
 	}
-	return highest, l.sync(f)
+	return highest, true, l.sync(f)
 }
 
 func (l *Log) keepTail(s *stream, f vfs.File, from, size int64) error {
@@ -297,7 +305,7 @@ func (l *Log) keepTail(s *stream, f vfs.File, from, size int64) error {
 		return err
 	}
 	l.metrics.TornTails.Inc()
-	l.opts.Logger.Warn("event log had a torn tail: it is refilled from the journal, and what was there is kept", "stream", s.id.String(),
+	l.opts.Logger.Warn("event log had a torn tail: it is refilled, and what was there is kept", "stream", s.id.String(),
 		"file", s.path, "offset", from, "bytes", size-from, "kept", kept)
 	return nil
 }
@@ -382,9 +390,9 @@ func (l *Log) lastPosition(f io.ReaderAt, size int64) (last uint64, err error) {
 	return last, err
 }
 
-// highestPosition reads the ends of all logs: there is no journal to ask, but lines may have positions from one that
-// is gone.
-func (l *Log) highestPosition() (highest uint64, err error) {
+// highestPosition reads the ends of all logs: the journal cannot be asked, but lines may have positions from what is gone
+// of it. why says so in the log.
+func (l *Log) highestPosition(why string) (highest uint64, err error) {
 	var paths []string
 	if err := l.walkLogs(func(path string) { paths = append(paths, path) }); err != nil {
 		return 0, err
@@ -396,7 +404,7 @@ func (l *Log) highestPosition() (highest uint64, err error) {
 			return err
 		}
 		if p.bad != nil {
-			l.opts.Logger.Error("event log has no journal, and an archive does not say which positions it has", "file", path, "error", p.bad)
+			l.opts.Logger.Error(why+", and an archive does not say which positions it has", "file", path, "error", p.bad)
 		}
 		highest = max(highest, p.End)
 		return p.file.Close()
@@ -405,7 +413,7 @@ func (l *Log) highestPosition() (highest uint64, err error) {
 		return 0, err
 	}
 	if len(paths) > 0 {
-		l.opts.Logger.Info("event log has no journal: looking for the highest position in the files", "files", len(paths))
+		l.opts.Logger.Info(why+": looking for the highest position in the files", "files", len(paths))
 	}
 	var mu sync.Mutex // guards highest
 	err = each(recoverWorkers, paths, func(path string) error {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog/vfs/crashfs"
@@ -262,6 +263,43 @@ func TestTornFrameIsCutAndKept(t *testing.T) {
 	}
 }
 
+// TestNoPositionIsGivenTwiceAfterADamagedEndOfTheJournal: a file has the events that the journal's end had, and no other
+// frame is of its stream.
+func TestNoPositionIsGivenTwiceAfterADamagedEndOfTheJournal(t *testing.T) {
+	dir, _ := killed(t)
+	last := logtest.Stream(t, "last")
+	l := mustOpen(t, dir, Options{SegmentBytes: 256 << 10, FeedRetention: time.Hour})
+	first := logtest.Activate(t, l, logtest.Stream(t, "first"))
+	logtest.MustAppend(t, first, 0, logtest.Event(1))
+	act := logtest.Activate(t, l, last)
+	r := logtest.MustAppend(t, act, 0, logtest.Event(1))
+	first.Release()
+	act.Release()
+	want := logtest.ReadAll(t, l, last)
+	running := dir
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(running)); err != nil {
+		t.Fatal(err)
+	}
+	names := segments(t, dir)
+	path := filepath.Join(dir, names[len(names)-1])
+	b := mustRead(t, path)
+	_, end := lastFrame(t, b)
+	b[end-1] ^= 1
+	write(t, path, b)
+
+	l = mustOpen(t, dir, Options{SegmentBytes: 256 << 10, FeedRetention: time.Hour})
+	if diff := diffEvents(want, logtest.ReadAll(t, l, last)); diff != "" {
+		t.Errorf("what the file has (-want +got):\n%s", diff)
+	}
+	act = logtest.Activate(t, l, logtest.Stream(t, "next"))
+	defer act.Release()
+	if next := logtest.MustAppend(t, act, 0, logtest.Event(1)); next.Position != r.Position+1 {
+		t.Errorf("next event is at position %d, want %d", next.Position, r.Position+1)
+	}
+	wantCompacted(t, l, r.Position-1)
+}
+
 // TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain: the sync of a cart's file fails, and the kernel takes its pages
 // for clean. The next process reads them as if nothing were wrong, and its own syncs succeed.
 func TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain(t *testing.T) {
@@ -291,7 +329,18 @@ func TestWhatAFailedSyncLeftInThePageCacheIsWrittenAgain(t *testing.T) {
 	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
 		t.Errorf("the next process reads (-want +got):\n%s", diff)
 	}
-	l = mustOpen(t, "data", Options{FS: disk.Forget(nil)})
+	onDisk := disk.Forget(nil)
+	f, size, err := openLog(onDisk, newStream(id).path)
+	if f == nil || err != nil {
+		t.Fatal(err)
+	}
+	if tail, err := findTail(f, size, 1<<20); err != nil || tail.end == 0 || tail.end != size { // before the journal mends it
+		t.Errorf("the file on the disk has %d bytes, %d sound, %v", size, tail.end, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	l = mustOpen(t, "data", Options{FS: onDisk})
 	if diff := diffEvents(want, logtest.ReadAll(t, l, id)); diff != "" {
 		t.Errorf("after a crash behind that (-want +got):\n%s", diff)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -194,7 +193,7 @@ func (s *stream) lockTail(ctx context.Context) error {
 
 func (s *stream) unlockTail() { <-s.tail }
 
-// recover finds out where the stream's file ends, unless that is known, and cuts a torn tail off.
+// recover finds out where the stream's file ends, unless that is known, and refills a torn tail or cuts it off.
 func (l *Log) recover(ctx context.Context, s *stream) error {
 	if err := s.lockTail(ctx); err != nil {
 		return err
@@ -203,18 +202,13 @@ func (l *Log) recover(ctx context.Context, s *stream) error {
 	if s.durableEnd() >= 0 {
 		return nil
 	}
-	h, err := l.openHistory(s)
+	h, t, err := l.openSound(ctx, s)
 	if err != nil {
 		return err
 	}
-	t := tail{}
-	if h.live != nil {
-		t, err = l.soundPart(s, h.live, h.size)
-	}
-	if err = errors.Join(err, h.Close()); err != nil {
+	if err := h.Close(); err != nil {
 		return err
 	}
-	// A log that has failed is only read any more.
 	if t.end < h.size && l.Cause() == nil {
 		if err := l.cutTail(s, t.end, h.size); err != nil {
 			return fmt.Errorf("cut torn tail at byte %d: %w", t.end, err)

@@ -72,26 +72,38 @@ func mkdirAll(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Lock implements [FS] with flock(2), which the kernel gives up when the process ends, however it ends.
+// locks are those of the lock file and of the directory.
+type locks [2]*flock.Flock
+
+func (l locks) Close() error { return errors.Join(l[0].Close(), l[1].Close()) }
+
+// Lock implements [FS] with flock(2), which the kernel gives up when the process ends, however it ends. The directory is
+// locked as well as the file: somebody who takes that for a leftover, and removes it, lets nobody else in.
 func (d *Dir) Lock(name string) (io.Closer, error) {
 	path := filepath.Join(d.path, filepath.FromSlash(name))
 	if err := d.local(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(fileMode))
-	ok, err := lock.TryLock()
+	l := locks{flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(fileMode)), d.whole()}
+	if ok, err := l[1].TryLock(); err == nil && !ok { // with an error, directories are not locked here
+		return nil, errors.Join(fmt.Errorf("%s is %w%s", d.path, ErrLocked, d.holder(name)), l.Close())
+	}
+	ok, err := l[0].TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.Close())
 	}
 	if !ok {
-		return nil, fmt.Errorf("%s is %w%s", path, ErrLocked, d.holder(name))
+		return nil, errors.Join(fmt.Errorf("%s is %w%s", path, ErrLocked, d.holder(name)), l.Close())
 	}
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err := d.root.WriteFile(name, pid, fileMode); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.Close())
 	}
-	return lock, nil
+	return l, nil
 }
+
+// whole is the lock of the directory itself.
+func (d *Dir) whole() *flock.Flock { return flock.New(d.path, flock.SetFlag(os.O_RDONLY)) }
 
 // local returns an error if the tree is on a file system that is known to be one of a network.
 func (d *Dir) local() error {

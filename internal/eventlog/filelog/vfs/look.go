@@ -32,14 +32,21 @@ func (d *Dir) Mode(name string) (fs.FileMode, error) {
 	return info.Mode(), nil
 }
 
-// Held reports whether a process has the lock name. It asks by taking the lock, shared with others who ask, for an
-// instant: who opens the tree at that very moment is refused.
+// Held reports whether a process has the lock name, or that of the directory. It asks by taking them, shared with others
+// who ask, for an instant: who opens the tree at that very moment is refused.
 func (d *Dir) Held(name string) (bool, error) {
-	path := filepath.Join(d.path, filepath.FromSlash(name))
+	whole := d.whole()
+	free, err := whole.TryRLock()
+	if held := err == nil && !free; held {
+		return true, whole.Close()
+	}
+	if err := whole.Close(); err != nil {
+		return false, err
+	}
 	if _, err := d.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
-	free, err := lock.TryRLock()
+	lock := flock.New(filepath.Join(d.path, filepath.FromSlash(name)), flock.SetFlag(os.O_RDONLY))
+	free, err = lock.TryRLock()
 	return !free, errors.Join(err, lock.Close())
 }
