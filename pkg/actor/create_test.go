@@ -15,7 +15,6 @@ func creating(cmd *actor.Command) *actor.Command {
 
 func TestCreationIsOfOneCommitWithWhatItIsFor(t *testing.T) {
 	h := newHost(t, nil)
-	h.view(t, "a") // it is active
 	h.log.hold()
 	answer := h.send("a", creating(keyed("k", 1, required(&add{1}))))
 	for h.log.waiting() == 0 {
