@@ -167,6 +167,12 @@ func (c *cluster) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
+	return c.commandIn(ctx, t, name, args...)
+}
+
+// commandIn is command with the time that ctx gives it.
+func (c *cluster) commandIn(ctx context.Context, t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
 	if name == "kubectl" {
 		name = filepath.Join(programs(t), name)
 	}
