@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -97,5 +98,19 @@ func TestReadmeListsEveryFlag(t *testing.T) {
 	}
 	if !reflect.DeepEqual(listed, want) {
 		t.Errorf("the README lists\n%s\nwant\n%s", strings.Join(listed, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Every page of docs/ is in the README's list of them.
+func TestReadmeListsEveryDocument(t *testing.T) {
+	_, list, _ := strings.Cut(readme(t), "\n## Documents\n")
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("there are the pages %v: %v", pages, err)
+	}
+	for _, page := range pages {
+		if name := filepath.Base(page); !strings.Contains(list, "\n- [docs/"+name+"](docs/"+name+"): ") {
+			t.Errorf("docs/%s is not in the list", name)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -167,6 +168,12 @@ func (c *cluster) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
+	return c.commandIn(ctx, t, name, args...)
+}
+
+// commandIn is command with the time that ctx gives it.
+func (c *cluster) commandIn(ctx context.Context, t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
 	if name == "kubectl" {
 		name = filepath.Join(programs(t), name)
 	}
@@ -175,12 +182,20 @@ func (c *cluster) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// ports counts the ports that were tried. A program listens at its port some time after that was found free, and clusters start
+// side by side: none is given twice.
+var ports = func() *atomic.Uint32 {
+	first := new(atomic.Uint32)
+	first.Store(rand.Uint32N(12000))
+	return first
+}()
+
 // freeAddress is an address of loopback that nobody listens at. Its port is below those that systems give to connections, one
 // of which could have it before the program that is to listen there.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+ports.Add(1)%12000)
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
 			return address

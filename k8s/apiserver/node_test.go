@@ -137,7 +137,7 @@ func (c *cluster) tryEnd(t *testing.T, p *pod) error {
 // ends, as does what is of a Job.
 func (c *cluster) runNode(t *testing.T) {
 	t.Helper()
-	cmd := c.command(t, "kubectl", "get", "pods", "--namespace="+namespace, "--watch", "--output-watch-events", "--output=json")
+	cmd := c.commandIn(t.Context(), t, "kubectl", "get", "pods", "--namespace="+namespace, "--watch", "--output-watch-events", "--output=json")
 	news, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

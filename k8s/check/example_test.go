@@ -95,3 +95,17 @@ func TestOverlayOfTheDocumentationDoesWhatItSays(t *testing.T) {
 		}
 	}
 }
+
+// Who pastes the README's lines has the image that `make image` has made, and no other: it is in no registry.
+func TestOverlayAndRestoreHaveTheImageThatMakeImageMakes(t *testing.T) {
+	name := regexp.MustCompile(`(?m)^IMAGE +\?= (\S+)$`).FindStringSubmatch(read(t, root+"/../Makefile"))
+	if name == nil {
+		t.Fatal("the Makefile does not say what the image is called")
+	}
+	if _, container := cartd(mustBuild(t, single)); container.Image != name[1] {
+		t.Errorf("overlays/single has the image %s, want %s", container.Image, name[1])
+	}
+	if page := read(t, root+"/../docs/kubernetes.md"); !strings.Contains(page, "\n          image: "+name[1]+"\n") {
+		t.Errorf("restore.yaml has another image than %s", name[1])
+	}
+}

@@ -210,6 +210,19 @@ func TestImageGoesThroughARegistry(t *testing.T) {
 	}
 }
 
+func TestNamesThatAreNoneAreRefusedBeforeAnythingIsBuilt(t *testing.T) {
+	for flag, names := range map[string][2]string{"--tag": {"cartd:Ä", ""}, "--push": {"cartd:test", "registry.example/shop/cartd@v1"}} {
+		dir := filepath.Join(t.TempDir(), "out")
+		err := run(t.Context(), root, dir, "test", names[0], names[1])
+		if err == nil || !strings.HasPrefix(err.Error(), flag) {
+			t.Errorf("%q is answered %v, want an error of %s", names, err, flag)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("with %q something was written: %v", names, err)
+		}
+	}
+}
+
 func TestSBOMNamesEveryModuleOfTheProgram(t *testing.T) {
 	_, image := made(t)
 	info, err := buildinfo.ReadFile(filepath.Join(unpack(t, image), "ko-app/cartd"))

@@ -10,7 +10,8 @@
 //	bin/image-sbom/   what is in it, SPDX
 //
 // --push registry.example/shop/cartd:v1 also sends it to a registry, with the credentials that Docker's configuration
-// has. The same sources with the same SOURCE_DATE_EPOCH make the same digest, on any machine: `make image-check`.
+// has. The same sources, version and SOURCE_DATE_EPOCH make the same digest with the same release of Go, on any
+// machine: `make image-check`.
 package main
 
 import (
@@ -53,6 +54,12 @@ func run(ctx context.Context, dir, out, version, tag, push string) error {
 	if err != nil {
 		return fmt.Errorf("--tag: %w", err)
 	}
+	var to name.Tag
+	if push != "" {
+		if to, err = name.NewTag(push); err != nil { // before minutes are spent
+			return fmt.Errorf("--push: %w", err)
+		}
+	}
 	for _, old := range []string{layoutDir, tarName, sbomDir} {
 		if err := os.RemoveAll(filepath.Join(out, old)); err != nil {
 			return err
@@ -75,10 +82,6 @@ func run(ctx context.Context, dir, out, version, tag, push string) error {
 	fmt.Println(digest)
 	if push == "" {
 		return nil
-	}
-	to, err := name.NewTag(push)
-	if err != nil {
-		return fmt.Errorf("--push: %w", err)
 	}
 	if err := send(ctx, index, to); err != nil {
 		return err
