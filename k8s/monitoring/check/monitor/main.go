@@ -63,8 +63,6 @@ func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 || o.rate < 1 || o.rate > 1000 || o.limit <= 0 || o.limit > 24*time.Hour {
 		return errors.New("-rate must be 1 to 1000, -for up to 24h, and there are no other arguments")
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.limit)
-	defer cancel()
 	if err := os.RemoveAll(o.dir); err != nil {
 		return err
 	}
@@ -113,6 +111,8 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 
+	ctx, cancel := context.WithTimeout(ctx, o.limit) // however long all of it took to start
+	defer cancel()
 	load := &shoppers.Load{URL: "http://" + api, Token: token, PerSecond: o.rate}
 	if err := load.Subscribe(ctx, "monitor", "http://"+receiver.Addr().String()); err != nil {
 		return err
