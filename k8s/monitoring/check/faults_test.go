@@ -168,15 +168,21 @@ func TestFaultKilledAgainAndAgain(t *testing.T) {
 	s, w := Start(t, Options{}), newWatch(t)
 	w.shop(s, sound)
 	for n := range 3 {
+		newCart(s)
 		s.Kill()
 		w.scrape(s)
 		s = Start(t, Options{Data: s.Data})
 		w.scrape(s)
 		if n < 2 {
-			w.quiet("it was killed, and is there again")
+			w.want("it was killed, and is there again", "CartdCrashed")
 		}
 	}
-	w.want("three kills", "CartdRestarts")
+	w.want("three kills", "CartdCrashed", "CartdRestarts")
+	s.Stop()
+	w.scrape(s)
+	s = Start(t, Options{Data: s.Data})
+	w.scrape(s)
+	w.want("it was stopped, and started once more", "CartdRestarts")
 }
 
 func TestFaultDown(t *testing.T) {
