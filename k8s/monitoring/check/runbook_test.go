@@ -119,7 +119,8 @@ func TestRunbookSaysWhatTheLogSays(t *testing.T) {
 	t.Parallel()
 	phrases := []string{"request failed", "slow request", "grain panicked", "event log is damaged", "event skipped at replay",
 		"snapshot or sealed part could not be written", "the list of carts is being built", "bring the list of carts up to date",
-		"operations cannot be stored", "cart could not be swept", "sweep of carts was cut off", "the event log has failed; start again to recover"}
+		"operations cannot be stored", "cart could not be swept", "sweep of carts was cut off", "the event log has failed; start again to recover",
+		"locked by another process", "a restore into this directory was cut off", "too many appends to the stream are waiting", "stream was claimed by another activation", "expected version", "newer format", "newer schema", "readmodel.db"}
 	var sources strings.Builder
 	for _, dir := range []string{"cmd", "internal", "pkg"} {
 		err := filepath.WalkDir(filepath.Join(Root, dir), func(path string, d os.DirEntry, err error) error {
