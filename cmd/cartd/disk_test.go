@@ -127,6 +127,9 @@ func TestWriteThatFailsPoisonsTheStoreAndARestartRecovers(t *testing.T) {
 		wantSameAsLog(t, s, id)
 	}
 	m = s.metrics(t)
+	if m["cartd_event_log_recovered_frames"] == 0 {
+		t.Error("cartd_event_log_recovered_frames is 0 after a log that was not closed")
+	}
 	for _, name := range []string{"cart_event_log_replay_failures_total", "cart_event_log_unknown_types_total",
 		"cart_event_log_mutation_errors_total", "cartd_event_log_damaged_lines_total", "cartd_event_log_failed"} {
 		if m[name] != 0 {

@@ -52,10 +52,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// expect makes the time series of a route: those of the statuses that it answers with when all is well, and of the errors
-// that are the server's own. A rate sees nothing of the first request of a series that was not there before it.
-func (m *Metrics) expect(route, method string, success ...int) {
-	for _, status := range slices.Concat(success, []int{http.StatusInternalServerError, http.StatusServiceUnavailable}) {
+// expect makes the time series of a route: those of the statuses that the contract has of it, but for refusals, and of the
+// errors that any route may end with. A rate sees nothing of the first request of a series that was not there before it.
+func (m *Metrics) expect(route, method string, expected ...int) {
+	for _, status := range slices.Concat(expected, []int{http.StatusInternalServerError, http.StatusServiceUnavailable}) {
 		m.series(labels{route, method, status})
 	}
 }

@@ -22,8 +22,8 @@ const (
 
 // contractOperation is what the contract says of an operation.
 type contractOperation struct {
-	name    string
-	success []int // the statuses of its answers below 400
+	name     string
+	expected []int // the statuses of its answers that are no refusals: below 400, and from 500 on
 }
 
 // contractOperations are the operations of the contract, by path and method.
@@ -47,8 +47,8 @@ var contractOperations = sync.OnceValue(func() map[string]map[string]contractOpe
 			}
 			o := contractOperation{name: operation.OperationID}
 			for code := range operation.Responses {
-				if status, err := strconv.Atoi(code); err == nil && status < 400 {
-					o.success = append(o.success, status)
+				if status, err := strconv.Atoi(code); err == nil && (status < 400 || status >= 500) {
+					o.expected = append(o.expected, status)
 				}
 			}
 			all[path][strings.ToUpper(method)] = o

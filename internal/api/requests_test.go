@@ -219,7 +219,7 @@ func TestRoutesAreCountedFromZero(t *testing.T) {
 	s := openShop(t, nil)
 	all := s.requestsByRoute()
 	for _, labels := range []string{
-		"POST /v1/carts/{id}/items 200", "POST /v1/carts/{id}/items 503", "POST /v1/carts/{id}/items 500", "POST /v1/carts 201",
+		"POST /v1/carts/{id}/items 200", "POST /v1/carts/{id}/items 502", "POST /v1/carts/{id}/items 503", "POST /v1/carts/{id}/items 504", "POST /v1/carts/{id}/items 500", "POST /v1/carts 201",
 		"GET /cart 200", "DELETE /v1/carts/{id}/checkout 503", "GET /v1/events 200", "POST /v1/carts/{id}/order 500",
 	} {
 		if n, ok := all[labels]; !ok || n != 0 {

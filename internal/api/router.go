@@ -71,7 +71,7 @@ func (s *server) router() http.Handler {
 			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
 		}).Handler(s.handle(rt.path, rt.methods))
 		for method := range rt.methods {
-			s.Metrics.expect(rt.path, method, contractOperations()[rt.path][method].success...)
+			s.Metrics.expect(rt.path, method, contractOperations()[rt.path][method].expected...)
 		}
 	}
 	r.NotFoundHandler = s.handle("", nil)

@@ -15,6 +15,7 @@ type Metrics struct {
 	Failed         prometheus.Gauge     // 1 once the store is unusable
 	LowSpace       prometheus.Gauge     // 1 while appends are refused for want of room
 	DamagedLines   prometheus.Counter   // records that did not check out and could not be restored
+	Recovered      prometheus.Gauge     // frames that the process before had not checkpointed: it did not close the store
 	TornTails      prometheus.Counter   // incomplete ends of logs that were cut off
 
 	Frames             prometheus.Counter   // frames written to the journal
@@ -51,6 +52,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Failed:             gauge("cartd_event_log_failed", "1 once the log has failed and accepts nothing more: the process ends, and a new start recovers."),
 		LowSpace:           gauge("cartd_event_log_low_space", "1 while appends are refused because the disk is below its low-water mark."),
 		DamagedLines:       counter("cartd_event_log_damaged_lines_total", "Records that did not check out and were skipped."),
+		Recovered:          gauge("cartd_event_log_recovered_frames", "Frames of the journal that the last start found without a checkpoint: the process before did not close the log."),
 		TornTails:          counter("cartd_event_log_torn_tails_total", "Incomplete ends of logs that were cut off; they were never acknowledged."),
 		Frames:             counter("cartd_event_log_journal_frames_total", "Frames written to the journal, each with one sync."),
 		FrameEvents:        histogram("cartd_event_log_frame_events", "Events in one frame of the journal.", prometheus.ExponentialBuckets(1, 2, 13)),
@@ -71,7 +73,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		MutationErrors:     counter("cart_event_log_mutation_errors_total", "Events skipped at replay because their mutation could not be decoded or was refused."),
 	}
 	reg.MustRegister(m.Appends, m.BytesWritten, m.LastAppend, m.FilesExisting, m.AppendDuration, m.SyncDuration,
-		m.SyncFailures, m.Failed, m.LowSpace, m.DamagedLines, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
+		m.SyncFailures, m.Failed, m.LowSpace, m.DamagedLines, m.Recovered, m.TornTails, m.Replays, m.ReplayFailures, m.ReplayDuration, m.Frames, m.FrameEvents, m.CheckpointDuration, m.JournalBytes, m.BehindBytes, m.OpenFiles,
 		m.Snapshots, m.SnapshotsDropped, m.SnapshotFailures, m.SnapshotsUnused, m.Seals, m.Archives,
 		m.UnknownTypes, m.MutationErrors)
 	return m

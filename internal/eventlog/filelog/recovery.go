@@ -34,6 +34,7 @@ func (l *Log) openJournal() error {
 	if err != nil {
 		return err
 	}
+	l.metrics.Recovered.Set(float64(len(found.Frames)))
 	state := found.State
 	if state.ID == (journal.ID{}) {
 		position, err := l.highestPosition("event log has no journal")

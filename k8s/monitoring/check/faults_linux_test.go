@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // smallDisk mounts a file system of so many bytes in memory, which takes CAP_SYS_ADMIN.
@@ -127,4 +128,32 @@ func TestFaultLogFails(t *testing.T) {
 		w.scrape(s)
 	}
 	w.want("the process has ended, and nobody starts it again", "CartdDown", "CartdLogFailed")
+	w.scrape(Start(t, Options{Data: s.Data}))
+	w.want("somebody has", "CartdCrashed", "CartdLogFailed")
+}
+
+// Nobody holds the process up this time, and it is gone before it is scraped: what is left to see is that it did not close
+// its log.
+func TestFaultLogFailsUnseen(t *testing.T) {
+	t.Parallel()
+	s, w := Start(t, Options{Wrap: []string{"sh", "-c", `ulimit -f 128; exec "$@"`, "sh"}}), newWatch(t)
+	cart := w.shop(s, sound)
+	for range 1000 {
+		resp, err := http.Post(s.API+"/v1/carts/"+cart+"/items", "application/json", strings.NewReader(`{"sku":"85123A","quantity":1}`))
+		if err != nil {
+			break
+		}
+		resp.Body.Close()
+		if resp.StatusCode >= 500 {
+			break
+		}
+	}
+	if code := s.WaitExit(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	s = Start(t, Options{Data: s.Data})
+	w.scrape(s)
+	w.want("a write failed, and it was started again at once", "CartdCrashed")
+	w.hold(time.Hour + step)
+	w.quiet("an hour later")
 }

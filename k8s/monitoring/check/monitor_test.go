@@ -2,6 +2,7 @@ package check
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -32,6 +33,18 @@ func TestMonitorShowsWhereToLookAndEndsAllThatItStarted(t *testing.T) {
 			conn.Close()
 			t.Errorf("somebody listens at %s still", a[1])
 		}
+	}
+	// A directory of somebody else's is left alone.
+	other := t.TempDir()
+	mine := filepath.Join(other, "mine")
+	if err := os.WriteFile(mine, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), exe, "-dir", other).CombinedOutput(); err == nil || !strings.Contains(string(out), "not empty") {
+		t.Errorf("monitor with somebody else's directory: %v %q, want it refused", err, out)
+	}
+	if _, err := os.Stat(mine); err != nil {
+		t.Error(err)
 	}
 	for _, args := range [][]string{{"-rate", "0"}, {"-rate", "1001"}, {"-for", "25h"}, {"more"}} {
 		if out, err := exec.CommandContext(t.Context(), exe, args...).CombinedOutput(); err == nil || !strings.Contains(string(out), "must be") {

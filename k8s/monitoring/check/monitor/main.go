@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -29,6 +30,9 @@ import (
 
 // token is the backend's of this one cartd.
 const token = "monitor"
+
+// configName is that of Prometheus' configuration in -dir, which is written before anything is started.
+const configName = "prometheus.yaml"
 
 type options struct {
 	cartd, prometheus, config, dir string
@@ -46,7 +50,7 @@ func main() {
 	flag.StringVar(&o.cartd, "cartd", "bin/cartd", "the cartd binary")
 	flag.StringVar(&o.prometheus, "prometheus", "prometheus", "the Prometheus binary")
 	flag.StringVar(&o.config, "config", "k8s/monitoring/prometheus.yaml", "its configuration")
-	flag.StringVar(&o.dir, "dir", "bin/monitor-data", "where their data is; it is emptied")
+	flag.StringVar(&o.dir, "dir", "bin/monitor-data", "where their data is; what an earlier run has left there is removed")
 	flag.IntVar(&o.rate, "rate", 50, "requests a second, up to 1000")
 	flag.DurationVar(&o.limit, "for", time.Hour, "how long, up to 24h")
 	flag.Parse()
@@ -63,12 +67,7 @@ func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 || o.rate < 1 || o.rate > 1000 || o.limit <= 0 || o.limit > 24*time.Hour {
 		return errors.New("-rate must be 1 to 1000, -for up to 24h, and there are no other arguments")
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.limit)
-	defer cancel()
-	if err := os.RemoveAll(o.dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+	if err := empty(o.dir); err != nil {
 		return err
 	}
 	var calls atomic.Int64
@@ -113,6 +112,8 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 
+	ctx, cancel := context.WithTimeout(ctx, o.limit) // however long all of it took to start
+	defer cancel()
 	load := &shoppers.Load{URL: "http://" + api, Token: token, PerSecond: o.rate}
 	if err := load.Subscribe(ctx, "monitor", "http://"+receiver.Addr().String()); err != nil {
 		return err
@@ -145,6 +146,18 @@ Ctrl-C ends all of it; so does %[8]v.
 	return err
 }
 
+// empty makes dir an empty directory, unless it has what no monitor has left there.
+func empty(dir string) error {
+	there, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(there) > 0 && !slices.ContainsFunc(there, func(e os.DirEntry) bool { return e.Name() == configName }) {
+		return fmt.Errorf("-dir %s is not empty, and not of an earlier monitor", dir)
+	}
+	return errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700))
+}
+
 // freePorts returns addresses of loopback that nobody listens at, now.
 func freePorts(n int) (addresses []string, err error) {
 	for range n {
@@ -168,7 +181,7 @@ func configFor(o options, ops string) (string, error) {
 	if !strings.Contains(string(text), there) {
 		return "", fmt.Errorf("%s does not scrape %s", o.config, there)
 	}
-	path := filepath.Join(o.dir, "prometheus.yaml")
+	path := filepath.Join(o.dir, configName)
 	if err := os.WriteFile(path, []byte(strings.Replace(string(text), there, ops, 1)), 0o600); err != nil {
 		return "", err
 	}
