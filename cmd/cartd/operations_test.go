@@ -81,9 +81,9 @@ func TestOperationsOutliveRestartsAndKills(t *testing.T) {
 
 	s = serve(t, data, "--operations=none", "--operations-all")
 	s.do(t, http.StatusNotFound, "GET", "/v1/carts/nobody", "")
-	page = s.operations(t, "")
-	if got := page.Operations[len(page.Operations)-1]; got.Kind != "getCart" || got.Error == "" || got.OK || page.Operations[0].Seq != 1 {
-		t.Errorf("in memory alone: %+v", page.Operations)
+	all, asked := s.operations(t, "").Operations, s.operations(t, "?source=backend").Operations // what the grain does by itself may come before and after
+	if len(asked) != 1 || asked[0].Kind != "getCart" || asked[0].Error == "" || asked[0].OK || all[0].Seq != 1 {
+		t.Errorf("in memory alone: %+v", all)
 	}
 }
 
