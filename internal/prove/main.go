@@ -3,7 +3,7 @@
 //	go run ./internal/prove [-run regexp]
 //
 // It works on a copy of the tree; the tree itself is never changed. First the tests it relies on have to be green as
-// the tree is. Then, for each line of the list in lines.go: the line is replaced in the copy, what comes out has to
+// the tree is. Then, for each line of the list in lines_*.go: the line is replaced in the copy, what comes out has to
 // compile, one of the tests named has to fail, and the line is put back. It prints a table and exits with 1 if a line
 // could be taken out unnoticed, if its replacement does not compile, or if the tests hang instead of failing.
 //
