@@ -240,7 +240,7 @@ func (l *Log) flushLocked(s *stream) error {
 	err := l.writeLines(s, buf, at)
 	l.space.give(takes)
 	l.addBehind(-len(buf))
-	freeLines(buf)
+	dropLines(buf)
 	if err != nil {
 		s.broken = err
 		s.reference() // for good: a new entry would take the file for whole

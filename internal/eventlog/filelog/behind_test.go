@@ -115,7 +115,7 @@ func TestLineBuffersAreNeverShared(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			i := rapid.IntRange(0, len(got)-1).Draw(t, "buffer")
 			if rapid.IntRange(0, 5).Draw(t, "free") == 0 {
-				freeLines(got[i])
+				dropLines(got[i])
 				got[i], want[i] = nil, nil
 				continue
 			}

@@ -4,14 +4,17 @@ import "sync"
 
 // lineClasses are the sizes of the buffers for lines that are behind: small ones for the many carts that have one line
 // there, and large ones for few. What is larger than the last one is left to the garbage collector.
-var lineClasses = [...]int{1 << 9, 1 << 11, 1 << 13, 1 << 15}
+var lineClasses = [...]int{1 << 9, 1 << 11, 1 << 13, 20 << 10}
 
-// linePools has buffers of each class, as arrays: a slice would be allocated anew each time that it is put there.
-var linePools = [len(lineClasses)]sync.Pool{
-	{New: func() any { return new([1 << 9]byte) }},
-	{New: func() any { return new([1 << 11]byte) }},
-	{New: func() any { return new([1 << 13]byte) }},
-	{New: func() any { return new([1 << 15]byte) }},
+// maxFreeLines bounds the buffers that wait to be used again, in bytes.
+const maxFreeLines = 8 << 20
+
+// freeLines are buffers that wait to be used again. A sync.Pool would let the garbage collector have them: a busy log
+// takes as many anew then, and pays a page fault for each 4 KiB of them.
+var freeLines struct {
+	mu    sync.Mutex // guards the following
+	bytes int
+	of    [len(lineClasses)][][]byte
 }
 
 // appendLines appends lines to buf, which belongs to the caller, and returns it or a larger one in its place.
@@ -22,7 +25,7 @@ func appendLines(buf, lines []byte) []byte {
 	}
 	grown := newLines(need)
 	grown = append(append(grown, buf...), lines...)
-	freeLines(buf)
+	dropLines(buf)
 	return grown
 }
 
@@ -32,30 +35,34 @@ func newLines(size int) []byte {
 		if size > class {
 			continue
 		}
-		switch a := linePools[i].Get().(type) {
-		case *[1 << 9]byte:
-			return a[:0]
-		case *[1 << 11]byte:
-			return a[:0]
-		case *[1 << 13]byte:
-			return a[:0]
-		case *[1 << 15]byte:
-			return a[:0]
+		f := &freeLines
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		last := len(f.of[i]) - 1
+		if last < 0 {
+			return make([]byte, 0, class)
 		}
+		buf := f.of[i][last]
+		f.of[i][last] = nil
+		f.of[i] = f.of[i][:last]
+		f.bytes -= class
+		return buf
 	}
 	return make([]byte, 0, 2*size)
 }
 
-// freeLines gives a buffer back, which nobody uses any more.
-func freeLines(buf []byte) {
-	switch cap(buf) {
-	case 1 << 9:
-		linePools[0].Put((*[1 << 9]byte)(buf[:1<<9]))
-	case 1 << 11:
-		linePools[1].Put((*[1 << 11]byte)(buf[:1<<11]))
-	case 1 << 13:
-		linePools[2].Put((*[1 << 13]byte)(buf[:1<<13]))
-	case 1 << 15:
-		linePools[3].Put((*[1 << 15]byte)(buf[:1<<15]))
+// dropLines gives a buffer back, which nobody uses any more.
+func dropLines(buf []byte) {
+	for i, class := range lineClasses {
+		if cap(buf) != class {
+			continue
+		}
+		f := &freeLines
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.bytes+class <= maxFreeLines {
+			f.bytes += class
+			f.of[i] = append(f.of[i], buf[:0])
+		}
 	}
 }
