@@ -25,7 +25,7 @@ var (
 	ErrShutdown = errors.New("shutting down")
 )
 
-// shards is the number of parts of the placement table, so that look-ups do not wait for each other.
+// shards is the number of parts of the placement table, and of the calls that wait, so that look-ups do not wait for each other.
 const shards = 64
 
 // Single keeps all activations in this process. Its methods are safe for concurrent use.
@@ -84,16 +84,17 @@ func (s *Single) Ask(ctx context.Context, kind, id string, msg any) (any, error)
 	if _, ok := ctx.Deadline(); !ok {
 		return nil, fmt.Errorf("ask %s %s: the context has no deadline", kind, id)
 	}
+	shard := s.shard(id)
 	var wait *backoff.ExponentialBackOff // made when it is needed: as a rule the first try is the only one
 	for {
 		if err := ctx.Err(); err != nil { // before an activation is made for nobody
 			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrUnavailable, err)
 		}
-		pid, err := s.activation(identity{kind, id})
+		pid, err := s.activation(&s.tables[shard], identity{kind, id})
 		if err != nil {
 			return nil, fmt.Errorf("ask %s %s: %w", kind, id, err)
 		}
-		answer, err := s.request(ctx, pid, msg)
+		answer, err := s.request(ctx, shard, pid, msg)
 		if err != nil {
 			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrOutcomeUnknown, err)
 		}
@@ -115,21 +116,19 @@ func (s *Single) Ask(ctx context.Context, kind, id string, msg any) (any, error)
 }
 
 // request asks once. Its error is ctx's, when that ended before an answer came.
-func (s *Single) request(ctx context.Context, pid *actor.PID, msg any) (any, error) {
-	c := s.calls.open()
-	defer s.calls.close(c)
-	s.system.Root.RequestWithCustomSender(pid, msg, &c.self)
+func (s *Single) request(ctx context.Context, shard uint32, pid *actor.PID, msg any) (any, error) {
+	c := s.calls.open(shard, msg)
+	s.system.Root.Send(pid, &c.envelope)
 	select {
 	case answer := <-c.answer:
+		s.calls.answered(c)
 		return answer, nil
 	case <-ctx.Done():
 	}
-	select {
-	case answer := <-c.answer: // it was there as well
+	if answer, ok := s.calls.abandon(c); ok {
 		return answer, nil
-	default:
-		return nil, ctx.Err()
 	}
+	return nil, ctx.Err()
 }
 
 // Active returns the number of activations.
@@ -174,16 +173,14 @@ func (s *Single) Shutdown(ctx context.Context) error {
 	}
 }
 
-func (s *Single) table(who identity) *table {
-	return &s.tables[maphash.String(s.seed, who.id)%shards]
-}
+// shard returns where what is about the grains of an id is kept.
+func (s *Single) shard(id string) uint32 { return uint32(maphash.String(s.seed, id) % shards) }
 
 // activation returns who's activation, made if there is none.
-func (s *Single) activation(who identity) (*actor.PID, error) {
+func (s *Single) activation(t *table, who identity) (*actor.PID, error) {
 	if s.closed.Load() {
 		return nil, ErrShutdown
 	}
-	t := s.table(who)
 	t.mu.RLock()
 	pid := t.pids[who]
 	t.mu.RUnlock()
@@ -222,7 +219,7 @@ func (s *Single) activate(t *table, who identity) (*actor.PID, error) {
 
 // remove takes an activation that has stopped out of the table. It is called once for each.
 func (s *Single) remove(who identity, self *actor.PID) {
-	t := s.table(who)
+	t := &s.tables[s.shard(who.id)]
 	t.mu.Lock()
 	if pid := t.pids[who]; pid != nil && pid.Id == self.Id {
 		delete(t.pids, who)
