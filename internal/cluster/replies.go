@@ -11,18 +11,13 @@ import (
 // proto.actor's futures are not used. One that times out is written to without a lock while its result is read, an
 // answer that comes after that is logged as a dead letter, with the cart in it, and none of them can be cancelled.
 type replies struct {
-	shards   [shards]waiting
+	tables   *[shards]table
 	channels sync.Pool // of chan any, each of which nobody sends to any more
-}
-
-type waiting struct {
-	mu    sync.Mutex // guards calls
-	calls map[*actor.PID]*call
 }
 
 // call is one request, with what it needs until its answer comes.
 type call struct {
-	self     actor.PID // where the answer goes; its RequestId is the shard
+	self     actor.PID // where the answer goes; its RequestId is the number of the table
 	envelope actor.MessageEnvelope
 	answer   chan any // capacity 1; only who takes the call out of calls sends to it, and once, so it is never full
 }
@@ -32,24 +27,17 @@ const repliesAddress = "replies"
 
 // register makes the process known to system.
 func (r *replies) register(system *actor.ActorSystem) {
-	for i := range r.shards {
-		r.shards[i].calls = map[*actor.PID]*call{}
-	}
 	r.channels.New = func() any { return make(chan any, 1) }
 	system.ProcessRegistry.RegisterAddressResolver(func(pid *actor.PID) (actor.Process, bool) {
 		return r, pid.Address == repliesAddress
 	})
 }
 
-// open begins a call. Calls of different shards do not wait for each other. End it with answered or abandon.
-func (r *replies) open(shard uint32, message any) *call {
+// open makes a call, which waits from when it is in its table on. End it with answered or abandon.
+func (r *replies) open(table uint32, message any) *call {
 	c := &call{answer: r.channels.Get().(chan any)}
-	c.self.Address, c.self.RequestId = repliesAddress, shard
+	c.self.Address, c.self.RequestId = repliesAddress, table
 	c.envelope.Message, c.envelope.Sender = message, &c.self
-	w := &r.shards[shard]
-	w.mu.Lock()
-	w.calls[&c.self] = c
-	w.mu.Unlock()
 	return c
 }
 
@@ -66,11 +54,11 @@ func (r *replies) abandon(c *call) (answer any, ok bool) {
 
 // take takes a call out of those that wait; nil if it does not.
 func (r *replies) take(pid *actor.PID) *call {
-	w := &r.shards[pid.RequestId%shards]
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.calls[pid]
-	delete(w.calls, pid)
+	t := &r.tables[pid.RequestId%shards]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.calls[pid]
+	delete(t.calls, pid)
 	return c
 }
 

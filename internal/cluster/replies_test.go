@@ -1,18 +1,16 @@
 package cluster
 
 import (
+	"log/slog"
 	"sync"
 	"testing"
-
-	"github.com/asynkron/protoactor-go/actor"
 )
 
 func TestOnlyTheFirstAnswerCounts(t *testing.T) {
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	var r replies
-	r.register(system)
-	c, other := r.open(3, "request"), r.open(3, "request")
+	s := NewSingle(slog.New(slog.DiscardHandler))
+	defer s.system.Shutdown()
+	r, system := &s.replies, s.system
+	c, other := wait(s, 3), wait(s, 3)
 	for _, message := range []string{"first", "second", "third"} {
 		system.Root.Send(&c.self, message) // must not block, though nobody reads
 	}
@@ -28,29 +26,38 @@ func TestOnlyTheFirstAnswerCounts(t *testing.T) {
 	if got, ok := r.abandon(other); got != "there" || !ok {
 		t.Errorf("got %v, %t, want the answer that had come when the call was given up", got, ok)
 	}
-	if got, ok := r.abandon(r.open(3, "request")); ok {
+	if got, ok := r.abandon(wait(s, 3)); ok {
 		t.Errorf("got %v, want no answer", got)
 	}
-	for i := range r.shards {
-		if n := len(r.shards[i].calls); n != 0 {
+	for i := range s.tables {
+		if n := len(s.tables[i].calls); n != 0 {
 			t.Errorf("%d calls are left, want none", n)
 		}
 	}
 }
 
+// wait returns a call that waits in a table.
+func wait(s *Single, table uint32) *call {
+	c := s.replies.open(table, "request")
+	t := &s.tables[table]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls[&c.self] = c
+	return c
+}
+
 // Channels are used again: an answer to a call that has ended, or a second one, must not come out of one that is another
 // call's by now.
 func TestAnswersToEndedCallsReachNobody(t *testing.T) {
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	var r replies
-	r.register(system)
+	s := NewSingle(slog.New(slog.DiscardHandler))
+	defer s.system.Shutdown()
+	r, system := &s.replies, s.system
 	const callers, calls = 8, 2000
 	var wg sync.WaitGroup
 	for caller := range callers {
 		wg.Go(func() {
 			for i := range calls {
-				c := r.open(uint32(i%2), "request")
+				c := wait(s, uint32(i%2))
 				wg.Go(func() {
 					system.Root.Send(&c.self, i*callers+caller)
 					system.Root.Send(&c.self, "late")
