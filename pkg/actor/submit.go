@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
@@ -288,18 +289,18 @@ func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
 // step applies one mutation, before which the grain has changed at last, and completes ev, with its payload in room if there
 // is enough; changed is false when there is nothing to store.
 func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time, room []byte) (out Outcome, changed bool) {
-	name, ok := g.cfg.Registry.Name(m)
-	if !ok {
+	mt := g.cfg.Registry.byType[reflect.TypeOf(m)]
+	if mt == nil {
 		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
 	}
 	// Encoded first: what cannot be stored must not be applied.
 	payload, err := g.cfg.Encode(room, m)
 	if err != nil {
-		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
+		return Outcome{Type: mt.name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
 	}
-	out = Outcome{Type: name, Payload: payload}
-	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
+	out = Outcome{Type: mt.name, Payload: payload}
+	ev.Type, ev.Payload = mt.stored, payload
+	err = mt.apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
@@ -307,7 +308,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time, room []
 		out.Refusal = refusal
 		return out, false
 	}
-	g.cfg.Logger.Error("apply", "kind", g.cfg.Kind, "id", g.id, "mutation", name, "err", err)
+	g.cfg.Logger.Error("apply", "kind", g.cfg.Kind, "id", g.id, "mutation", mt.name, "err", err)
 	out.Refusal = Refuse(CodeInternal, "the mutation could not be applied")
 	return out, false
 }
