@@ -1,53 +1,79 @@
 package cluster
 
 import (
-	"math"
+	"log/slog"
+	"sync"
 	"testing"
-
-	"github.com/asynkron/protoactor-go/actor"
 )
 
 func TestOnlyTheFirstAnswerCounts(t *testing.T) {
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	var r replies
-	r.register(system)
-	c, other := r.open(), r.open()
+	s := NewSingle(slog.New(slog.DiscardHandler))
+	defer s.system.Shutdown()
+	r, system := &s.replies, s.system
+	c, other := wait(s, 3), wait(s, 3)
 	for _, message := range []string{"first", "second", "third"} {
 		system.Root.Send(&c.self, message) // must not block, though nobody reads
 	}
 	if got := <-c.answer; got != "first" {
 		t.Errorf("got %v, want the first answer", got)
 	}
-	r.close(c)
+	r.answered(c)
 	system.Root.Send(&c.self, "late")
 	if len(c.answer) != 0 || len(other.answer) != 0 {
 		t.Errorf("%d and %d more answers, want none", len(c.answer), len(other.answer))
 	}
-	r.close(other)
-	for i := range r.shards {
-		if n := len(r.shards[i].calls); n != 0 {
+	system.Root.Send(&other.self, "there")
+	if got, ok := r.abandon(other); got != "there" || !ok {
+		t.Errorf("got %v, %t, want the answer that had come when the call was given up", got, ok)
+	}
+	if got, ok := r.abandon(wait(s, 3)); ok {
+		t.Errorf("got %v, want no answer", got)
+	}
+	for i := range s.tables {
+		if n := len(s.tables[i].calls); n != 0 {
 			t.Errorf("%d calls are left, want none", n)
 		}
 	}
 }
 
-func TestNumberOfACallThatWaitsIsNotGivenAgain(t *testing.T) {
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	var r replies
-	r.register(system)
-	r.last.Store(math.MaxUint32 - 1)
-	waits := []*call{r.open(), r.open()} // the largest number, and 0
-	r.last.Store(math.MaxUint32 - 1)     // 2^32 calls later
-	next := r.open()
-	for _, c := range waits {
-		if next.self.RequestId == c.self.RequestId {
-			t.Errorf("number %d was given to two calls that wait", c.self.RequestId)
-		}
+// wait returns a call that waits in a table.
+func wait(s *Single, table uint32) *call {
+	c := s.replies.open(table, "request")
+	t := &s.tables[table]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls[&c.self] = c
+	return c
+}
+
+// Channels are used again: an answer to a call that has ended, or a second one, must not come out of one that is another
+// call's by now.
+func TestAnswersToEndedCallsReachNobody(t *testing.T) {
+	s := NewSingle(slog.New(slog.DiscardHandler))
+	defer s.system.Shutdown()
+	r, system := &s.replies, s.system
+	const callers, calls = 8, 2000
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for i := range calls {
+				c := wait(s, uint32(i%2))
+				wg.Go(func() {
+					system.Root.Send(&c.self, i*callers+caller)
+					system.Root.Send(&c.self, "late")
+				})
+				if i%3 == 0 {
+					if got, ok := r.abandon(c); ok && got != i*callers+caller {
+						t.Errorf("got %v, want %d or nothing", got, i*callers+caller)
+					}
+					continue
+				}
+				if got := <-c.answer; got != i*callers+caller {
+					t.Errorf("got %v, want %d", got, i*callers+caller)
+				}
+				r.answered(c)
+			}
+		})
 	}
-	system.Root.Send(&next.self, "answer")
-	if got := <-next.answer; got != "answer" || len(waits[0].answer)+len(waits[1].answer) != 0 {
-		t.Errorf("got %v, and %d answers came to others", got, len(waits[0].answer)+len(waits[1].answer))
-	}
+	wg.Wait()
 }

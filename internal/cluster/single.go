@@ -25,17 +25,17 @@ var (
 	ErrShutdown = errors.New("shutting down")
 )
 
-// shards is the number of parts of the placement table, so that look-ups do not wait for each other.
+// shards is the number of tables, so that look-ups do not wait for each other.
 const shards = 64
 
 // Single keeps all activations in this process. Its methods are safe for concurrent use.
 type Single struct {
-	system *actor.ActorSystem
-	props  map[string]*actor.Props // by kind; read-only after the last Register
-	seed   maphash.Seed
-	tables [shards]table
-	spawns atomic.Uint64
-	calls  replies
+	system  *actor.ActorSystem
+	props   map[string]*actor.Props // by kind; read-only after the last Register
+	seed    maphash.Seed
+	tables  [shards]table
+	spawns  atomic.Uint64
+	replies replies
 
 	mu      sync.RWMutex   // held for reading while an activation is made, for writing while closed changes
 	closed  atomic.Bool    // no more requests
@@ -43,10 +43,12 @@ type Single struct {
 	ended   sync.Once      // the system's shutdown
 }
 
-// table is one shard of the placement: which activation has which identity.
+// table is one shard of the placement, which activation has which identity, and of the calls that wait for an answer: a
+// request needs both, and takes one lock for them.
 type table struct {
-	mu   sync.RWMutex
-	pids map[identity]*actor.PID
+	mu    sync.Mutex // guards the rest
+	pids  map[identity]*actor.PID
+	calls map[*actor.PID]*call
 }
 
 type identity struct{ kind, id string }
@@ -62,9 +64,10 @@ func NewSingle(logger *slog.Logger) *Single {
 		seed:  maphash.MakeSeed(),
 	}
 	for i := range s.tables {
-		s.tables[i].pids = map[identity]*actor.PID{}
+		s.tables[i].pids, s.tables[i].calls = map[identity]*actor.PID{}, map[*actor.PID]*call{}
 	}
-	s.calls.register(s.system)
+	s.replies.tables = &s.tables
+	s.replies.register(s.system)
 	return s
 }
 
@@ -84,16 +87,19 @@ func (s *Single) Ask(ctx context.Context, kind, id string, msg any) (any, error)
 	if _, ok := ctx.Deadline(); !ok {
 		return nil, fmt.Errorf("ask %s %s: the context has no deadline", kind, id)
 	}
+	shard := s.shard(id)
 	var wait *backoff.ExponentialBackOff // made when it is needed: as a rule the first try is the only one
 	for {
 		if err := ctx.Err(); err != nil { // before an activation is made for nobody
 			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrUnavailable, err)
 		}
-		pid, err := s.activation(identity{kind, id})
+		c := s.replies.open(shard, msg)
+		pid, err := s.activation(&s.tables[shard], identity{kind, id}, c)
 		if err != nil {
+			s.replies.abandon(c)
 			return nil, fmt.Errorf("ask %s %s: %w", kind, id, err)
 		}
-		answer, err := s.request(ctx, pid, msg)
+		answer, err := s.request(ctx, pid, c)
 		if err != nil {
 			return nil, fmt.Errorf("ask %s %s: %w: %w", kind, id, ErrOutcomeUnknown, err)
 		}
@@ -115,21 +121,18 @@ func (s *Single) Ask(ctx context.Context, kind, id string, msg any) (any, error)
 }
 
 // request asks once. Its error is ctx's, when that ended before an answer came.
-func (s *Single) request(ctx context.Context, pid *actor.PID, msg any) (any, error) {
-	c := s.calls.open()
-	defer s.calls.close(c)
-	s.system.Root.RequestWithCustomSender(pid, msg, &c.self)
+func (s *Single) request(ctx context.Context, pid *actor.PID, c *call) (any, error) {
+	s.system.Root.Send(pid, &c.envelope)
 	select {
 	case answer := <-c.answer:
+		s.replies.answered(c)
 		return answer, nil
 	case <-ctx.Done():
 	}
-	select {
-	case answer := <-c.answer: // it was there as well
+	if answer, ok := s.replies.abandon(c); ok {
 		return answer, nil
-	default:
-		return nil, ctx.Err()
 	}
+	return nil, ctx.Err()
 }
 
 // Active returns the number of activations.
@@ -137,9 +140,9 @@ func (s *Single) Active() int {
 	n := 0
 	for i := range s.tables {
 		t := &s.tables[i]
-		t.mu.RLock()
+		t.mu.Lock()
 		n += len(t.pids)
-		t.mu.RUnlock()
+		t.mu.Unlock()
 	}
 	return n
 }
@@ -153,11 +156,11 @@ func (s *Single) Shutdown(ctx context.Context) error {
 	if first {
 		for i := range s.tables {
 			t := &s.tables[i]
-			t.mu.RLock()
+			t.mu.Lock()
 			for _, pid := range t.pids {
 				s.system.Root.Poison(pid)
 			}
-			t.mu.RUnlock()
+			t.mu.Unlock()
 		}
 	}
 	done := make(chan struct{})
@@ -174,19 +177,18 @@ func (s *Single) Shutdown(ctx context.Context) error {
 	}
 }
 
-func (s *Single) table(who identity) *table {
-	return &s.tables[maphash.String(s.seed, who.id)%shards]
-}
+// shard returns where what is about the grains of an id is kept.
+func (s *Single) shard(id string) uint32 { return uint32(maphash.String(s.seed, id) % shards) }
 
-// activation returns who's activation, made if there is none.
-func (s *Single) activation(who identity) (*actor.PID, error) {
+// activation returns who's activation, made if there is none. From then on c waits.
+func (s *Single) activation(t *table, who identity, c *call) (*actor.PID, error) {
+	t.mu.Lock()
+	t.calls[&c.self] = c
+	pid := t.pids[who]
+	t.mu.Unlock()
 	if s.closed.Load() {
 		return nil, ErrShutdown
 	}
-	t := s.table(who)
-	t.mu.RLock()
-	pid := t.pids[who]
-	t.mu.RUnlock()
 	if pid != nil {
 		return pid, nil
 	}
@@ -222,7 +224,7 @@ func (s *Single) activate(t *table, who identity) (*actor.PID, error) {
 
 // remove takes an activation that has stopped out of the table. It is called once for each.
 func (s *Single) remove(who identity, self *actor.PID) {
-	t := s.table(who)
+	t := &s.tables[s.shard(who.id)]
 	t.mu.Lock()
 	if pid := t.pids[who]; pid != nil && pid.Id == self.Id {
 		delete(t.pids, who)

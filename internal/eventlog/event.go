@@ -101,6 +101,8 @@ type Commit struct {
 	Want uint64
 	// Events has at least one event. Payloads are copied before Append returns.
 	Events []Event
+	// Sound says that the payloads are compact JSON objects of valid UTF-8 by the way they were made: Check does not read them.
+	Sound bool
 }
 
 // Receipt tells where a decided commit is.

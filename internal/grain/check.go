@@ -114,15 +114,17 @@ func checkCountry(name, s string) (string, error) {
 	return strings.ToUpper(s), nil // which returns s itself when there is nothing to do
 }
 
-func letter(b byte) bool { return 'A' <= b&^0x20 && b&^0x20 <= 'Z' }
+func letter(b byte) bool { return capital(b &^ 0x20) }
+
+func capital(b byte) bool { return 'A' <= b && b <= 'Z' }
 
 // checkCurrency returns nil if s is empty or looks like a code of ISO 4217.
 func checkCurrency(s string) error {
 	if s == "" {
 		return nil
 	}
-	if len(s) != 3 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return invalid("currency", "currency must be three capital letters.")
+	if len(s) == 3 && capital(s[0]) && capital(s[1]) && capital(s[2]) {
+		return nil
 	}
-	return nil
+	return invalid("currency", "currency must be three capital letters.")
 }

@@ -45,7 +45,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Registry: Registry(limits),
 		Replay:   Registry(replay),
 		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
-		Log:      Log(store, eventlog.KindCart),
+		Log:      log{store, eventlog.KindCart},
 		View: func(dst []byte, c *Cart, info actor.Info) []byte {
 			return appendView(dst, c, info, limits.Lifetimes)
 		},

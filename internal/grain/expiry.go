@@ -29,9 +29,6 @@ func (l Lifetimes) Of(lines int, user string) time.Duration {
 	return l.User
 }
 
-// expiryFormat is RFC 3339 to the second, of a time in UTC.
-const expiryFormat = "2006-01-02T15:04:05Z"
-
 // expiry returns when the cart expires if nobody changes it: to the second, as it is shown. Only an open cart does, and
 // none that waits for another grain, or that another service has changed last.
 func (l Lifetimes) expiry(c *Cart, info *actor.Info) (at time.Time, ok bool) {

@@ -95,8 +95,8 @@ func (h rules) putItem(c *Cart, m *messages.AddItem, parent *uint32, marked mark
 }
 
 // product returns what m is about, checked.
-func (r Rounding) product(m *messages.AddItem) (product, error) {
-	p := product{
+func (r Rounding) product(m *messages.AddItem) (p product, err error) {
+	p = product{
 		itemID: m.ItemId, stocked: m.Stock != nil, stock: m.GetStock(),
 		name: m.Name, image: m.Image, kind: m.Type, disclaimer: m.Disclaimer, saleStatus: m.SaleStatus,
 		brand: m.Brand, category: m.Category, sellerID: m.SellerId, seller: m.SellerName,
@@ -105,7 +105,7 @@ func (r Rounding) product(m *messages.AddItem) (product, error) {
 	if err := checkWord(field{"sku", m.Sku, maxSKUBytes}); err != nil {
 		return p, err
 	}
-	err := checkTexts(
+	err = checkTexts(
 		field{"name", m.Name, maxNameBytes}, field{"image", m.Image, maxLongTextBytes},
 		field{"disclaimer", m.Disclaimer, maxLongTextBytes}, field{"storeId", p.store, maxStoreBytes},
 		field{"type", m.Type, maxTextBytes}, field{"saleStatus", m.SaleStatus, maxTextBytes},

@@ -10,9 +10,7 @@ import (
 	"cartd/pkg/actor"
 )
 
-// Log makes an event store the log of the grains of one kind.
-func Log(store eventlog.Store, kind eventlog.Kind) actor.Log { return log{store, kind} }
-
+// log makes an event store the log of the grains of one kind, whose payloads AppendPayload makes.
 type log struct {
 	store eventlog.Store
 	kind  eventlog.Kind
@@ -63,9 +61,10 @@ func actorEvent(ev *eventlog.Event) actor.Event {
 }
 
 func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {
-	commit := eventlog.Commit{Branch: events[0].Branch, Want: want, Events: make([]eventlog.Event, len(events))}
-	for i, ev := range events {
-		commit.Events[i] = eventlog.Event{ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time, Type: ev.Type, Payload: ev.Payload}
+	commit := eventlog.Commit{Branch: events[0].Branch, Want: want, Events: make([]eventlog.Event, len(events)), Sound: true}
+	for i := range events {
+		ev, to := &events[i], &commit.Events[i]
+		to.ID, to.Key, to.Request, to.Time, to.Type, to.Payload = ev.ID, ev.Key, ev.Request, ev.Time, ev.Type, ev.Payload
 	}
 	c.act.Append(commit, func(_ eventlog.Receipt, err error) { decided(translate(err)) })
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"cartd/internal/eventlog"
 	"cartd/pkg/actor"
 	"cartd/pkg/messages"
 )
@@ -72,6 +73,9 @@ func TestPayloadIsThatOfEncodingJSON(t *testing.T) {
 		}
 		if want := "x" + viaEncodingJSON(t, m); string(got) != want {
 			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+		if err := eventlog.CheckPayload(got[1:]); err != nil { // the log takes it for sound, and does not look
+			t.Fatal(err)
 		}
 	})
 }
@@ -176,6 +180,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := AppendPayload(nil, m)
 		if err != nil {
+			t.Fatalf("%s %s: %v", name, payload, err)
+		}
+		if err := eventlog.CheckPayload(again); err != nil {
 			t.Fatalf("%s %s: %v", name, payload, err)
 		}
 		back, err := r.Decode(name, again)

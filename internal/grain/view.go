@@ -80,7 +80,8 @@ func appendView(dst []byte, c *Cart, info actor.Info, life Lifetimes) []byte {
 	dst = appendTime(dst, `,"createdAt":"`, info.Created)
 	dst = appendTime(dst, `,"updatedAt":"`, info.Updated)
 	if at, ok := life.expiry(c, &info); ok {
-		dst = append(at.AppendFormat(append(dst, `,"expiresAt":"`...), expiryFormat), '"')
+		dst = eventlog.AppendTime(append(dst, `,"expiresAt":"`...), at)
+		dst = append(dst[:len(dst)-len(".000Z")], `Z"`...) // to the second
 	}
 	if info.Damaged {
 		dst = append(dst, `,"damaged":true`...)

@@ -47,8 +47,8 @@ var grainLines = []line{
 	{
 		promise: "nothing is asked of another grain before the event that wants it is on stable storage",
 		file:    actorPkg + "/submit.go",
-		old:     "errands = g.errands()\n\t}\n\tf := &flight",
-		new:     "errands = g.errands()\n\t\tg.send(errands)\n\t}\n\tf := &flight",
+		old:     "errands = g.errands()\n\t}\n\tf := newFlight",
+		new:     "errands = g.errands()\n\t\tg.send(errands)\n\t}\n\tf := newFlight",
 		pkg:     actorPkg, run: "TestErrandsAreHandedOverOnceTheirCommitIsStored",
 	},
 	{

@@ -61,7 +61,7 @@ type Config[S any] struct {
 	// MaxEvents bounds a grain: at so many events commands are refused with CodeFull, and repeats of keys, queries and
 	// commands that settle something alone are answered. Each event that had a key takes 24 bytes of an activation's memory for ever. Default: 1,000,000.
 	MaxEvents int
-	// Now tells the time that new events get. Default: time.Now.
+	// Now tells the time that new events get. Default: when their command was taken up.
 	Now func() time.Time
 	// Changed, if not nil, is called with the state that a command for main has made, before its commit is decided. What it
 	// returns is called when the commit is on stable storage, before anybody hears of it, and not at all if the commit
@@ -128,9 +128,6 @@ func (c Config[S]) withDefaults() Config[S] {
 	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 1_000_000
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	if c.Observer == nil {
 		c.Observer = nobody{}

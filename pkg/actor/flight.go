@@ -14,6 +14,15 @@ type flight struct {
 	decided bool
 	err     error // why it failed; set with decided
 	waiting []waiter
+
+	room [1]waiter // where waiting begins: mostly there is one
+}
+
+// newFlight returns the flight of who has written.
+func newFlight(first waiter) *flight {
+	f := &flight{room: [1]waiter{first}}
+	f.waiting = f.room[:]
+	return f
 }
 
 type waiter struct {
@@ -45,9 +54,11 @@ func (f *flight) decide(root *protoactor.RootContext, err error) {
 	waiting := f.waiting
 	f.waiting = nil
 	f.mu.Unlock()
-	for _, w := range waiting {
+	for i := range waiting {
+		w := &waiting[i]
 		root.Send(w.to, w.answer(err))
 	}
+	f.room = [1]waiter{} // the activation keeps the flight, and not what was answered
 }
 
 func (w *waiter) answer(err error) any {

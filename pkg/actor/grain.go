@@ -44,7 +44,7 @@ type grain[S any] struct {
 	viewBytes int               // length of the last view that was made
 
 	idle  time.Duration // how long without requests this activation stays
-	used  time.Time     // when the last request came
+	used  time.Time     // when the last request was taken up
 	stays bool          // somebody has asked who did not want to leave
 	timer *time.Timer   // sends idleCheck; nil before the log has been replayed
 
@@ -240,7 +240,11 @@ func (g *grain[S]) resume() {
 
 // now is the time for new events: in milliseconds, as the log keeps it, and never before the last event's.
 func (g *grain[S]) now() time.Time {
-	t := g.cfg.Now().UTC().Truncate(time.Millisecond)
+	t := g.used
+	if g.cfg.Now != nil {
+		t = g.cfg.Now()
+	}
+	t = t.UTC().Truncate(time.Millisecond)
 	if t.Before(g.latest) {
 		return g.latest
 	}

@@ -30,9 +30,6 @@ func (r *MutationRegistry[S]) Lift(name string, from int, lift func(payload []by
 	mt.stored = name + schemaMark + strconv.Itoa(from+1)
 }
 
-// storedType returns the type that events of a registered mutation get.
-func (r *MutationRegistry[S]) storedType(name string) string { return r.byName[name].stored }
-
 // find returns the mutation that an event's type names, and the schema of its payload; nil if there is none.
 func (r *MutationRegistry[S]) find(typ string) (mt *mutationType[S], schema int) {
 	if mt, ok := r.byName[typ]; ok {

@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	protoactor "github.com/asynkron/protoactor-go/actor"
@@ -87,7 +88,7 @@ func (g *grain[S]) submit(ctx protoactor.Context, to *protoactor.PID, cmd *Comma
 	if cmd.Branch == "" {
 		errands = g.errands()
 	}
-	f := &flight{waiting: []waiter{{to: to, reply: reply, wrote: true}}}
+	f := newFlight(waiter{to: to, reply: reply, wrote: true})
 	size := int64(len(reply.View))
 	g.waiting.Add(size)
 	want := batch[0].Version - 1
@@ -157,7 +158,7 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 			reply.Refusal = Refuse(CodeVersionConflict, "expected version %d, got %d", *cmd.IfVersion, reply.Version)
 		}
 		return reply
-	case !cmd.Deadline.IsZero() && !time.Now().Before(cmd.Deadline):
+	case !cmd.Deadline.IsZero() && !g.used.Before(cmd.Deadline):
 		return refuse(CodeUnavailable, "the request waited too long and was not applied")
 	case !cmd.Settles && g.events+uint64(len(cmd.Steps)) > uint64(g.cfg.MaxEvents):
 		return refuse(CodeFull, fmt.Sprintf("the %s has had %d changes; the most is %d", g.cfg.Kind, g.events, g.cfg.MaxEvents))
@@ -170,10 +171,28 @@ func (g *grain[S]) check(cmd *Command) *Reply {
 	return nil
 }
 
+// made is what comes of a command. With one step, as most commands have, it is one piece of memory: several cost more to
+// make, and to find again, than what is in them.
+type made struct {
+	reply    Reply
+	outcomes [1]Outcome
+	events   [1]Event
+	payload  [payloadBytes]byte
+}
+
+// payloadBytes is room for what most mutations encode to, such that made has 504 bytes.
+const payloadBytes = 240
+
 // apply runs the steps of cmd on the state. It returns the events to append, none if the command changes nothing,
 // and the answer to give once they are stored.
 func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
-	state, reply, info := g.state, &Reply{Outcomes: make([]Outcome, 0, len(cmd.Steps))}, g.head(cmd.Branch)
+	made := new(made)
+	state, reply, info := g.state, &made.reply, g.head(cmd.Branch)
+	batch, room := made.events[:0], made.payload[:0]
+	reply.Outcomes = made.outcomes[:0]
+	if n := len(cmd.Steps); n > 1 {
+		batch, reply.Outcomes = make([]Event, 0, n), make([]Outcome, 0, n)
+	}
 	required, optional, accepted := false, 0, 0
 	for i := range cmd.Steps {
 		required = required || !cmd.Steps[i].Optional
@@ -185,13 +204,13 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 		state = g.cfg.Clone(g.state) // a later step may be refused, and then nothing must have happened
 	}
 
-	now, last, batch := g.now(), g.info.changed(), make([]Event, 0, len(cmd.Steps))
+	now, last := g.now(), g.info.changed()
 	if m := g.before(cmd, now); m != nil {
 		if state == g.state {
 			state = g.cfg.Clone(g.state) // the command may have no effect, and then nothing must have happened
 		}
 		ev := Event{Version: info.Version + 1, ID: eventID(cmd.Key, 0, now), Time: now}
-		if out, changed := g.step(state, m, &ev, last); changed {
+		if out, changed := g.step(state, m, &ev, last, make([]byte, 0, payloadBytes)); changed {
 			batch, last = append(batch, ev), now
 		} else if out.Refusal != nil {
 			return nil, &Reply{Version: info.Version, Refusal: out.Refusal}
@@ -200,8 +219,11 @@ func (g *grain[S]) apply(cmd *Command) ([]Event, *Reply) {
 	var refused *Refusal // the one that decides, if the command is refused
 	for i := range cmd.Steps {
 		step := &cmd.Steps[i]
+		if i > 0 {
+			room = make([]byte, 0, payloadBytes)
+		}
 		ev := Event{Branch: cmd.Branch, Version: info.Version + 1 + uint64(len(batch)), ID: eventID(cmd.Key, len(batch), now), Time: now}
-		out, changed := g.step(state, step.Mutation, &ev, last)
+		out, changed := g.step(state, step.Mutation, &ev, last, room)
 		reply.Outcomes = append(reply.Outcomes, out)
 		switch {
 		case out.Refusal == nil:
@@ -264,24 +286,21 @@ func (g *grain[S]) before(cmd *Command, now time.Time) Mutation {
 	return nil
 }
 
-// payloadBytes is room for what most mutations encode to.
-const payloadBytes = 256
-
-// step applies one mutation, before which the grain has changed at last, and completes ev; changed is false when there is
-// nothing to store.
-func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time) (out Outcome, changed bool) {
-	name, ok := g.cfg.Registry.Name(m)
-	if !ok {
+// step applies one mutation, before which the grain has changed at last, and completes ev, with its payload in room if there
+// is enough; changed is false when there is nothing to store.
+func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time, room []byte) (out Outcome, changed bool) {
+	mt := g.cfg.Registry.byType[reflect.TypeOf(m)]
+	if mt == nil {
 		return Outcome{Refusal: Refuse(CodeUnknownMutation, "%T is not a mutation of a %s", m, g.cfg.Kind)}, false
 	}
 	// Encoded first: what cannot be stored must not be applied.
-	payload, err := g.cfg.Encode(make([]byte, 0, payloadBytes), m)
+	payload, err := g.cfg.Encode(room, m)
 	if err != nil {
-		return Outcome{Type: name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
+		return Outcome{Type: mt.name, Refusal: Refuse(CodeInternal, "the mutation could not be encoded")}, false
 	}
-	out = Outcome{Type: name, Payload: payload}
-	ev.Type, ev.Payload = g.cfg.Registry.storedType(name), payload
-	err = g.cfg.Registry.Apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
+	out = Outcome{Type: mt.name, Payload: payload}
+	ev.Type, ev.Payload = mt.stored, payload
+	err = mt.apply(state, m, Meta{Time: ev.Time, Branch: ev.Branch, Version: ev.Version, ID: ev.ID, Last: last})
 	if err == nil || errors.Is(err, NoChange) {
 		return out, err == nil
 	}
@@ -289,7 +308,7 @@ func (g *grain[S]) step(state *S, m Mutation, ev *Event, last time.Time) (out Ou
 		out.Refusal = refusal
 		return out, false
 	}
-	g.cfg.Logger.Error("apply", "kind", g.cfg.Kind, "id", g.id, "mutation", name, "err", err)
+	g.cfg.Logger.Error("apply", "kind", g.cfg.Kind, "id", g.id, "mutation", mt.name, "err", err)
 	out.Refusal = Refuse(CodeInternal, "the mutation could not be applied")
 	return out, false
 }

@@ -174,15 +174,15 @@ func (l *Log) sealedDamage(path string, offset int64, err error) {
 }
 
 func know(ids *idmap.Map[known], ev *eventlog.Event, place uint64) {
-	ids.Set(ev.ID, known{ev.Version, contentSum(ev), place})
+	ids.Set(ev.ID, known{ev.Version, contentSum(ev.Branch, ev), place})
 }
 
-// contentSum tells whether two events with one id are the same. Snapshots hold it: it is the same for ever. It keeps
-// mistakes apart and not attacks: who can choose ids and payloads harms a cart of their own.
-func contentSum(ev *eventlog.Event) uint64 {
+// contentSum tells whether two events with one id, of a branch, are the same. Snapshots hold it: it is the same for ever. It
+// keeps mistakes apart and not attacks: who can choose ids and payloads harms a cart of their own.
+func contentSum(branch string, ev *eventlog.Event) uint64 {
 	name := xxhash.Sum64String(ev.Type)
-	if ev.Branch != "" {
-		name = bits.RotateLeft64(name, 1) ^ xxhash.Sum64String(ev.Branch)
+	if branch != "" {
+		name = bits.RotateLeft64(name, 1) ^ xxhash.Sum64String(branch)
 	}
 	return bits.RotateLeft64(name, 1) ^ xxhash.Sum64(ev.Payload)
 }
@@ -209,7 +209,7 @@ func (a *activation) setHead(branch string, v uint64) {
 func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bool, place uint64, err error) {
 	found, other, first := 0, (*eventlog.DuplicateIDError)(nil), ""
 	for i := range c.Events {
-		ev := c.Events[i]
+		ev := &c.Events[i]
 		old, is := a.ids.Get(ev.ID)
 		if !is {
 			continue
@@ -217,9 +217,8 @@ func (a *activation) repeat(c *eventlog.Commit) (receipt eventlog.Receipt, ok bo
 		if found++; found == 1 {
 			first = ev.ID.String()
 		}
-		ev.Branch = c.Branch
 		version, sum := old[0], old[1]
-		if sum != contentSum(&ev) && other == nil {
+		if sum != contentSum(c.Branch, ev) && other == nil {
 			other = &eventlog.DuplicateIDError{Stream: a.s.id, ID: ev.ID.String(), Version: version}
 		}
 		place = old[2]

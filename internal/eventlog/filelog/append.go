@@ -14,32 +14,32 @@ const newFileBytes = 4096
 // Append implements [eventlog.Activation]. Refusals keep the order too: one behind undecided commits is told after
 // them. The only exception is ErrBusy, told at once, because there is no room for it to wait.
 func (a *activation) Append(c eventlog.Commit, decided func(eventlog.Receipt, error)) {
-	if it, told := a.submit(&c, decided); told {
+	it := item{decided: decided, at: time.Since(a.log.opened)}
+	if a.submit(&c, &it) {
 		it.decided(it.receipt, it.err)
 	}
 }
 
-// submit queues the commit, or its refusal. told is true when the item is decided already.
-func (a *activation) submit(c *eventlog.Commit, decided func(eventlog.Receipt, error)) (it item, told bool) {
-	it = item{decided: decided, at: time.Since(a.log.opened)}
+// submit queues the commit, or its refusal. It reports whether the item is decided already.
+func (a *activation) submit(c *eventlog.Commit, it *item) (told bool) {
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.queued
-	it.err = a.accept(c, &it)
+	it.err = a.accept(c, it)
 	if _, conflict := errors.AsType[*eventlog.ConflictError](it.err); conflict {
 		a.dead = it.err
 	}
 	if errors.Is(it.err, eventlog.ErrBusy) || it.err != nil && !s.scheduled {
-		return it, true
+		return true
 	}
 	if it.err != nil && before+queuedCost > maxQueuedBytes {
-		return it, true
+		return true
 	}
 	s.queued += queuedCost
 	b := s.batch()
-	b.items = append(b.items, it)
-	return item{}, false
+	b.items = append(b.items, *it)
+	return false
 }
 
 // accept checks the commit in the order of the contract and encodes its lines into the queue. When it returns nil
@@ -131,9 +131,8 @@ func (a *activation) encode(c *eventlog.Commit, it *item) error {
 	b.takes += takes
 	b.owner = a
 	for i := range c.Events {
-		ev := c.Events[i]
-		ev.Branch, ev.Version = c.Branch, c.Want+1+uint64(i)
-		know(&a.ids, &ev, queuedPlace|a.queued)
+		ev := &c.Events[i]
+		a.ids.Set(ev.ID, known{c.Want + 1 + uint64(i), contentSum(c.Branch, ev), queuedPlace | a.queued})
 		a.queued++
 	}
 	version := c.Want + uint64(len(c.Events))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cartd/internal/eventlog/filelog/vfs"
@@ -27,13 +28,14 @@ type space struct {
 	reclaim  func(bytes int64) bool
 	headroom int64 // bytes
 
+	low atomic.Bool // set with mu held
+
 	mu      sync.Mutex // guards the following
-	low     bool
-	starved bool  // there is no room for the journal's next segment
-	room    int64 // above the mark, less what was accepted since
-	pending int64 // accepted and not written yet
-	since   int64 // accepted since the look that runs began
-	spent   bool  // the last reclaim has freed nothing
+	starved bool       // there is no room for the journal's next segment
+	room    int64      // above the mark, less what was accepted since
+	pending int64      // accepted and not written yet
+	since   int64      // accepted since the look that runs began
+	spent   bool       // the last reclaim has freed nothing
 }
 
 // starve says whether there is room for the journal's next segment. Without, appends are refused, even with no mark.
@@ -48,7 +50,7 @@ func (sp *space) starve(is bool) {
 func (sp *space) take(n int) bool {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	if sp.low {
+	if sp.low.Load() {
 		return false // the next tick looks
 	}
 	if sp.mark == 0 {
@@ -103,11 +105,7 @@ func (sp *space) give(n int) {
 	sp.pending -= int64(n)
 }
 
-func (sp *space) isLow() bool {
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	return sp.low
-}
+func (sp *space) isLow() bool { return sp.low.Load() }
 
 // look asks the file system whether there is room.
 func (sp *space) look() error {
@@ -166,10 +164,10 @@ func (sp *space) clear() error {
 
 // setLow is called with mu held.
 func (sp *space) setLow(low bool) {
-	if low == sp.low {
+	if low == sp.low.Load() {
 		return
 	}
-	sp.low = low
+	sp.low.Store(low)
 	if low {
 		sp.gauge.Set(1)
 		sp.logger.Warn("event log is low on disk space: appends are refused", "low_mark_bytes", sp.mark)
