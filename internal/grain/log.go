@@ -10,12 +10,11 @@ import (
 	"cartd/pkg/actor"
 )
 
-// Log makes an event store the log of the grains of one kind.
-func Log(store eventlog.Store, kind eventlog.Kind) actor.Log { return log{store, kind} }
-
+// log makes an event store the log of the grains of one kind.
 type log struct {
-	store eventlog.Store
-	kind  eventlog.Kind
+	store  eventlog.Store
+	kind   eventlog.Kind
+	stored func(position uint64, events int) // see Options
 }
 
 func (l log) Activate(ctx context.Context, id string) (actor.Claim, error) {
@@ -27,12 +26,15 @@ func (l log) Activate(ctx context.Context, id string) (actor.Claim, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return claim{act}, nil
+	return claim{act, l.stored}, nil
 }
 
 func (l log) Writable() error { return translate(l.store.Writable()) }
 
-type claim struct{ act eventlog.Activation }
+type claim struct {
+	act    eventlog.Activation
+	stored func(position uint64, events int)
+}
 
 func (c claim) Release() { c.act.Release() }
 
@@ -67,7 +69,13 @@ func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {
 	for i, ev := range events {
 		commit.Events[i] = eventlog.Event{ID: ev.ID, Key: ev.Key, Request: ev.Request, Time: ev.Time, Type: ev.Type, Payload: ev.Payload}
 	}
-	c.act.Append(commit, func(_ eventlog.Receipt, err error) { decided(translate(err)) })
+	stored, n := c.stored, len(events)
+	c.act.Append(commit, func(receipt eventlog.Receipt, err error) {
+		decided(translate(err))
+		if stored != nil && err == nil && !receipt.Duplicate {
+			stored(receipt.Position, n)
+		}
+	})
 }
 
 // recall reads a stream from the newest snapshot that load takes.
