@@ -26,12 +26,9 @@ const operationsTime = 2 * time.Second
 
 // openOperations opens the log of operations.
 func (c *serveCmd) openOperations(ctx context.Context, store eventlog.Store, reg prometheus.Registerer, logger *slog.Logger) (*oplog.Log, error) {
-	opts := oplog.Options{Metrics: oplog.NewMetrics(reg), Logger: logger}
-	if !c.OperationsAll {
-		opts.Keep = func(o *oplog.Operation) bool { return !o.Routine }
-	}
+	opts := oplog.Options{Routine: c.OperationsAll, Metrics: oplog.NewMetrics(reg), Logger: logger}
 	if c.Operations == "file" {
-		files, err := oplog.OpenFiles(ctx, filepath.Join(c.Data, oplogName))
+		files, err := oplog.OpenFiles(filepath.Join(c.Data, oplogName))
 		if err != nil {
 			return nil, err
 		}

@@ -132,12 +132,12 @@ func (c *serveCmd) open(ctx context.Context, logger *slog.Logger) (_ *service, e
 	}
 	observer := observer{grain.NewObserver(reg, logMetrics, logger), svc.operationLog}
 	svc.grains.Register(string(eventlog.KindVoucher), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
-		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped}))
+		return actor.Props(system, grain.VoucherConfig(svc.store, grain.Options{Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped, Stored: svc.list.Told}))
 	})
 	svc.grains.Register(string(eventlog.KindCart), func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(svc.store, limits, grain.Options{
 			Idle: c.Idle, Observer: observer, Logger: logger, Stopped: stopped,
-			MaxEvents: c.MaxEvents, Changed: svc.list.Note, Send: svc.courier.Sender(string(eventlog.KindCart)),
+			MaxEvents: c.MaxEvents, Changed: svc.list.Note, Stored: svc.list.Told, Send: svc.courier.Sender(string(eventlog.KindCart)),
 		}))
 	})
 

@@ -4,11 +4,13 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +27,8 @@ import (
 	"cartd/internal/eventlog"
 	"cartd/internal/eventlog/filelog"
 	"cartd/internal/grain"
+	"cartd/internal/oplog"
+	"cartd/internal/readmodel"
 	"cartd/pkg/actor"
 )
 
@@ -67,7 +71,7 @@ const benchCarts = 1000
 
 const benchAdd = `{"sku":"85123A","quantity":1}`
 
-// benchShop is cartd as it serves, with a log in files that is not synced.
+// benchShop is cartd as it serves, with a log in files that is not synced, the list of carts and the log of operations.
 func benchShop(b *testing.B) http.Handler {
 	b.Helper()
 	logger, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
@@ -84,25 +88,35 @@ func benchShop(b *testing.B) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
+	carts := grain.Config(store, grain.Limits{}, grain.Options{})
+	list := readmodel.Open(filepath.Join(b.TempDir(), "list.db"), readmodel.Options{Store: store, Metrics: readmodel.NewMetrics(reg), Logger: logger,
+		Read: func(ctx context.Context, id eventlog.StreamID) (grain.Summary, error) {
+			return grain.ReadSummary(ctx, carts, store, id)
+		}})
+	files, err := oplog.OpenFiles(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	operations, err := oplog.Open(b.Context(), oplog.Options{Store: files, Metrics: oplog.NewMetrics(reg), Logger: logger})
+	if err != nil {
+		b.Fatal(err)
+	}
 	grains := cluster.NewSingle(logger)
 	grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(store, grain.Limits{}, grain.Options{
-			Observer: grain.NewObserver(reg, metrics, logger), Logger: logger, Stopped: stopped,
+			Observer: grain.NewObserver(reg, metrics, logger), Logger: logger, Stopped: stopped, Changed: list.Note, Stored: list.Told,
 		}))
 	})
 	b.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := grains.Shutdown(ctx); err != nil {
-			b.Error(err)
-		}
-		if err := store.Close(); err != nil {
+		if err := errors.Join(grains.Shutdown(ctx), list.Close(), operations.Close(ctx), store.Close()); err != nil {
 			b.Error(err)
 		}
 	})
 	return api.New(api.Options{
 		Carts: grains, Catalog: products, Deliveries: deliveries, Events: pages{store}, Registry: grain.Registry(grain.Limits{}),
-		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: []string{token},
+		Metrics: api.NewMetrics(reg), Logger: logger, BackendTokens: []string{token}, List: list, Oplog: operations,
 	})
 }
 

@@ -99,7 +99,7 @@ func TestOperationsAreFilteredAndPaged(t *testing.T) {
 
 func TestReadsAreCountedAndNotKept(t *testing.T) {
 	s := openShop(t, func(o *api.Options) {
-		log, err := oplog.Open(t.Context(), oplog.Options{Keep: func(o *oplog.Operation) bool { return !o.Routine }})
+		log, err := oplog.Open(t.Context(), oplog.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,10 @@ type Options struct {
 	MaxEvents int
 	// Changed is told of each cart that has changed, when the change is on stable storage and before anybody hears of
 	// it. It must not block. nil: nobody is told.
-	Changed func(Summary)
+	Changed func(*Summary)
+	// Stored is told of each commit on stable storage, after Changed and everybody else: the position of its last event and
+	// how many events it has. It must not block. nil: nobody is told.
+	Stored func(position uint64, events int)
 	// Send carries errands to other grains. Without it carts are never merged, and vouchers not told of their uses.
 	Send func(id string, errands []actor.Errand)
 }
@@ -36,7 +39,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 	if opts.Changed != nil {
 		changed = func(_ string, c *Cart, info actor.Info) func() {
 			s := c.summary(info)
-			return func() { opts.Changed(s) }
+			return func() { opts.Changed(&s) }
 		}
 	}
 	cfg := actor.Config[Cart]{
@@ -45,7 +48,7 @@ func Config(store eventlog.Store, limits Limits, opts Options) actor.Config[Cart
 		Registry: Registry(limits),
 		Replay:   Registry(replay),
 		Requests: []string{"AddRequest", "SetCartRequest"}, // the service before cartd logged some
-		Log:      log{store, eventlog.KindCart},
+		Log:      log{store, eventlog.KindCart, opts.Stored},
 		View: func(dst []byte, c *Cart, info actor.Info) []byte {
 			return appendView(dst, c, info, limits.Lifetimes)
 		},

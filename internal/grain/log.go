@@ -12,8 +12,9 @@ import (
 
 // log makes an event store the log of the grains of one kind, whose payloads AppendPayload makes.
 type log struct {
-	store eventlog.Store
-	kind  eventlog.Kind
+	store  eventlog.Store
+	kind   eventlog.Kind
+	stored func(position uint64, events int) // see Options
 }
 
 func (l log) Activate(ctx context.Context, id string) (actor.Claim, error) {
@@ -25,12 +26,15 @@ func (l log) Activate(ctx context.Context, id string) (actor.Claim, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return claim{act}, nil
+	return claim{act, l.stored}, nil
 }
 
 func (l log) Writable() error { return translate(l.store.Writable()) }
 
-type claim struct{ act eventlog.Activation }
+type claim struct {
+	act    eventlog.Activation
+	stored func(position uint64, events int)
+}
 
 func (c claim) Release() { c.act.Release() }
 
@@ -66,7 +70,13 @@ func (c claim) Append(want uint64, events []actor.Event, decided func(error)) {
 		ev, to := &events[i], &commit.Events[i]
 		to.ID, to.Key, to.Request, to.Time, to.Type, to.Payload = ev.ID, ev.Key, ev.Request, ev.Time, ev.Type, ev.Payload
 	}
-	c.act.Append(commit, func(_ eventlog.Receipt, err error) { decided(translate(err)) })
+	stored, n := c.stored, len(events)
+	c.act.Append(commit, func(receipt eventlog.Receipt, err error) {
+		decided(translate(err))
+		if stored != nil && err == nil && !receipt.Duplicate {
+			stored(receipt.Position, n)
+		}
+	})
 }
 
 // recall reads a stream from the newest snapshot that load takes.

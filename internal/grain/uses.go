@@ -84,7 +84,7 @@ func VoucherConfig(store eventlog.Store, opts Options) actor.Config[Voucher] {
 	return actor.Config[Voucher]{
 		Kind:      string(eventlog.KindVoucher),
 		Registry:  VoucherRegistry(),
-		Log:       log{store, eventlog.KindVoucher},
+		Log:       log{store, eventlog.KindVoucher, opts.Stored},
 		View:      appendUses,
 		Snapshots: &actor.Codec[Voucher]{Version: 1, Encode: appendUsesState, Decode: decodeUsesState},
 		Encode:    AppendPayload,

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -18,9 +18,9 @@ import (
 const (
 	fileBytes  = 8 << 20 // a file that has reached it is compressed, and the next one begun
 	filesKept  = 16      // compressed ones; the oldest beyond that are removed
+	windowSize = 1 << 20 // that compression looks back at; more takes memory and saves next to nothing
 	lineBytes  = 16 << 10
 	scanLines  = 100_000 // that one query looks at
-	idsKnown   = 2 * maxWait
 	liveSuffix = ".jsonl"
 	oldSuffix  = ".jsonl.zst"
 	tmpSuffix  = ".tmp"
@@ -37,13 +37,12 @@ type Files struct {
 	turnAt int64    // fileBytes
 	buf    []byte   // for Append
 	torn   bool     // what stands behind them could not be cut off
-	ids    map[uuid.UUID]struct{}
-	last   ring[uuid.UUID] // of the newest operations, which are in ids
+	stored uint64   // the Seq up to which Append has stored all that it was given
 	enc    *zstd.Encoder
 }
 
 // OpenFiles opens the operations in dir, which it makes if it is not there.
-func OpenFiles(ctx context.Context, dir string) (_ *Files, err error) {
+func OpenFiles(dir string) (_ *Files, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
@@ -51,13 +50,13 @@ func OpenFiles(ctx context.Context, dir string) (_ *Files, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Files{root: root, turnAt: fileBytes, ids: make(map[uuid.UUID]struct{}), last: newRing[uuid.UUID](idsKnown)}
+	f := &Files{root: root, turnAt: fileBytes}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open the operations in %s: %w", dir, err), f.Close())
 		}
 	}()
-	if f.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
+	if f.enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(windowSize)); err != nil {
 		return nil, err
 	}
 	names, done, err := f.names()
@@ -87,11 +86,7 @@ func OpenFiles(ctx context.Context, dir string) (_ *Files, err error) {
 		return nil, err
 	}
 	f.size, f.torn = info.Size(), true // perhaps; an empty line hurts nobody
-	page, err := f.Query(ctx, Query{Tail: true, Limit: idsKnown})
-	for _, o := range page.Operations {
-		f.know(o.ID)
-	}
-	return f, err
+	return f, nil
 }
 
 // names returns the names of the files, the oldest first, and of those that have a compressed twin, which it names instead.
@@ -132,32 +127,22 @@ func firstSeq(name string) (uint64, bool) {
 	return seq, err == nil && seq > 0
 }
 
-func (f *Files) know(id uuid.UUID) {
-	if f.last.len() == idsKnown {
-		delete(f.ids, f.last.take(1)[0])
-	}
-	f.last.put(id)
-	f.ids[id] = struct{}{}
-}
-
 // Append writes ops at the end of the newest file, in one write. See [Store].
 func (f *Files) Append(_ context.Context, ops []Operation) error {
 	b := f.buf[:0]
 	if f.torn {
 		b = append(b, '\n')
 	}
-	written := make([]uuid.UUID, 0, len(ops))
-	for i := range ops {
-		if _, is := f.ids[ops[i].ID]; is || slices.Contains(written, ops[i].ID) {
-			continue
-		}
-		b = append(ops[i].appendLine(b), '\n')
-		written = append(written, ops[i].ID)
+	for len(ops) > 0 && ops[0].Seq <= f.stored {
+		ops = ops[1:]
 	}
-	f.buf = b
-	if len(written) == 0 {
+	if len(ops) == 0 {
 		return nil
 	}
+	for i := range ops {
+		b = append(ops[i].appendLine(b), '\n')
+	}
+	f.buf = b
 	if f.size >= f.turnAt {
 		if err := f.turn(); err != nil {
 			return err
@@ -178,10 +163,7 @@ func (f *Files) Append(_ context.Context, ops []Operation) error {
 		f.torn = n > 0 && f.file.Truncate(f.size) != nil || f.torn
 		return err
 	}
-	f.size, f.torn = f.size+int64(len(b)), false
-	for _, id := range written {
-		f.know(id)
-	}
+	f.size, f.torn, f.stored = f.size+int64(len(b)), false, ops[len(ops)-1].Seq
 	return nil
 }
 
@@ -213,7 +195,7 @@ func (f *Files) turn() error {
 // compress replaces a file by its compressed twin. Cut off anywhere it leaves one of the two, or both, and can be repeated.
 func (f *Files) compress(name string) error {
 	old := twin(name)
-	b, err := f.root.ReadFile(name)
+	from, err := f.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, err = f.root.Stat(old)
 		return err // it was done
@@ -221,7 +203,14 @@ func (f *Files) compress(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.root.WriteFile(old+tmpSuffix, f.enc.EncodeAll(b, nil), 0o640); err != nil {
+	defer from.Close()
+	to, err := f.root.OpenFile(old+tmpSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	f.enc.Reset(to)
+	_, err = io.Copy(f.enc, from)
+	if err := errors.Join(err, f.enc.Close(), to.Close()); err != nil {
 		return err
 	}
 	if err := f.root.Rename(old+tmpSuffix, old); err != nil {
@@ -235,9 +224,6 @@ func (f *Files) Close() error {
 	var err error
 	if f.file != nil {
 		err = errors.Join(f.file.Sync(), f.file.Close())
-	}
-	if f.enc != nil {
-		f.enc.Close()
 	}
 	return errors.Join(err, f.root.Close())
 }

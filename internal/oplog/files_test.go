@@ -19,7 +19,7 @@ import (
 
 func openFiles(t testing.TB, dir string) *Files {
 	t.Helper()
-	f, err := OpenFiles(t.Context(), dir)
+	f, err := OpenFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +35,21 @@ func query(t testing.TB, s interface {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// mustStore gives files batches of 64, and closes them.
+func mustStore(t testing.TB, files *Files, batches int) {
+	t.Helper()
+	l := open(t, Options{})
+	for i := range batches {
+		l.mustRecord(t, 64)
+		if err := files.Append(t.Context(), query(t, l, Query{After: uint64(i * 64), Limit: 64}).Operations); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := files.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestNumbersAndTheNewestGoOnAfterARestart(t *testing.T) {
@@ -86,7 +101,8 @@ func TestMalformedLinesArePassedOver(t *testing.T) {
 }
 
 func TestWhatAnErrorLeftHalfStoredIsStoredOnce(t *testing.T) {
-	files := openFiles(t, t.TempDir())
+	dir := t.TempDir()
+	files := openFiles(t, dir)
 	defer files.Close()
 	l := open(t, Options{})
 	l.mustRecord(t, 10)
@@ -99,17 +115,17 @@ func TestWhatAnErrorLeftHalfStoredIsStoredOnce(t *testing.T) {
 	if got := seqs(query(t, files, Query{Limit: 100}).Operations); !slices.Equal(got, from(1, 10)) {
 		t.Errorf("got %v", got)
 	}
+	b, err := os.ReadFile(filepath.Join(dir, "00000000000000000001.jsonl"))
+	if err != nil || bytes.Count(b, []byte("\n")) != 10 {
+		t.Errorf("%v, the file has other than 10 lines:\n%s", err, b)
+	}
 }
 
 func TestFilesAreCompressedAndTheOldestRemoved(t *testing.T) {
 	dir := t.TempDir()
 	files := openFiles(t, dir)
 	files.turnAt = 1000
-	l := open(t, Options{Store: files})
-	for range 30 {
-		l.mustRecord(t, 64)
-	}
-	mustClose(t, l)
+	mustStore(t, files, 30)
 	files = openFiles(t, dir)
 	defer files.Close()
 	names, _, err := files.names()
@@ -139,9 +155,7 @@ func TestCompressionThatWasCutOffIsFinished(t *testing.T) {
 	dir := t.TempDir()
 	files := openFiles(t, dir)
 	files.turnAt = 1000
-	l := open(t, Options{Store: files})
-	l.mustRecord(t, 64*4)
-	mustClose(t, l)
+	mustStore(t, files, 4)
 	files = openFiles(t, dir)
 	names, _, err := files.names()
 	if err != nil || len(names) < 3 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sort"
 	"sync"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 
 // The sizes of a log.
 const (
-	newest    = 2000        // operations in memory
-	batchSize = 64          // operations that are stored together
+	newest    = 2000        // operations in memory, at least
+	batchSize = 256         // operations that are stored together
 	batchTime = time.Second // how long one waits at most to be stored with others
 	maxWait   = 4096        // operations that wait for a store that fails
 	retryMin  = 100 * time.Millisecond
@@ -29,11 +28,10 @@ var ErrClosed = errors.New("operation log is closed")
 
 // Options of a log. The zero value keeps operations in memory only.
 type Options struct {
-	// Store, if not nil, is given all that Keep keeps. The log closes it.
+	// Store, if not nil, is given all that is kept. The log closes it.
 	Store Store
-	// Keep, if not nil, says which operations are kept, in memory and in the store; the others are only counted. It is
-	// called by Record and must not block.
-	Keep func(o *Operation) bool
+	// Routine keeps what is marked as routine too, in memory and in the store; else it is only counted.
+	Routine bool
 	// Failed, if not nil, hears each failure of the store and how many operations are waiting for it, and how many have been
 	// dropped since the log was opened. It is called on the log's own goroutine.
 	Failed func(err error, waiting, dropped int)
@@ -57,11 +55,14 @@ type Log struct {
 	closed  bool
 	seq     uint64
 	stats   stats
-	ring    ring[Operation] // the newest
-	waiting ring[Operation] // to be stored, without those in writing
-	writing []Operation     // what the store is given now
+	ring    ring[Operation] // the newest, and all that waits
+	waiting int             // of the ring's newest: they are to be stored
+	writing int             // of these the oldest: the store is given them now
+	gone    int             // out of the ring, and given to the store now
 	dropped int             // of what was to be stored
 	err     error           // of the store's closing; set before done
+
+	batch []Operation // of the goroutine that writes: what the store is given
 }
 
 // Open returns a log that goes on behind what the store has, whose newest operations it reads.
@@ -82,7 +83,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 		l.stop = func() {}
 		return l, nil
 	}
-	l.waiting = newRing[Operation](maxWait)
+	l.ring = newRing[Operation](maxWait)
 	for before := uint64(0); l.ring.len() < newest; { // pages of the newest, newest page first
 		page, err := opts.Store.Query(ctx, Query{Tail: true, Before: before, Limit: MaxLimit})
 		if err != nil {
@@ -114,7 +115,6 @@ func (l *Log) Record(o Operation) error {
 		return err
 	}
 	o.Time = o.Time.UTC().Truncate(time.Microsecond)
-	keep := l.opts.Keep == nil || l.opts.Keep(&o)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +122,7 @@ func (l *Log) Record(o Operation) error {
 		return ErrClosed
 	}
 	l.stats.add(&o)
-	if !keep {
+	if o.Routine && !l.opts.Routine {
 		return nil
 	}
 	o.Routine = false
@@ -132,16 +132,22 @@ func (l *Log) Record(o Operation) error {
 		o.ID = l.newID()
 	}
 	l.ring.put(o)
-	if l.opts.Store == nil {
+	switch {
+	case l.opts.Store == nil:
 		return nil
-	}
-	if l.waiting.put(o) {
+	case l.waiting < l.ring.len():
+		l.waiting++
+	case l.writing > 0: // it has taken the place of one that the store may still take
+		l.writing--
+		l.gone++
+	default:
 		l.drop(1)
 	}
-	switch l.waiting.len() {
-	case 1:
+	switch {
+	case l.writing > 0: // whoever writes looks again
+	case l.waiting == 1:
 		signal(l.some)
-	case batchSize:
+	case l.waiting == batchSize:
 		signal(l.full)
 	}
 	return nil
@@ -221,31 +227,10 @@ func (l *Log) recent(q *Query) (ops []Operation, from, head uint64) {
 	if l.ring.len() > 0 {
 		from = l.ring.get(0).Seq
 	}
-	select1 := func(o *Operation) {
-		if q.Selects(o) {
+	for i := range l.ring.len() {
+		if o := l.ring.get(i); q.Selects(o) {
 			ops = append(ops, *o)
 		}
-	}
-	// What waits for a store that fails may be older than the newest.
-	older := func(n int, get func(int) *Operation) int {
-		return sort.Search(n, func(i int) bool { return get(i).Seq >= from })
-	}
-	writing := func(i int) *Operation { return &l.writing[i] }
-	nw, nq := older(len(l.writing), writing), older(l.waiting.len(), l.waiting.get)
-	for i := range nw {
-		select1(writing(i))
-	}
-	for i := range nq {
-		select1(l.waiting.get(i))
-	}
-	for i := range l.ring.len() {
-		select1(l.ring.get(i))
-	}
-	switch {
-	case nw > 0:
-		from = l.writing[0].Seq
-	case nq > 0:
-		from = l.waiting.get(0).Seq
 	}
 	if q.Tail {
 		ops = ops[max(0, len(ops)-q.Limit):]

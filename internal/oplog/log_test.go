@@ -97,6 +97,13 @@ func (f *fakeStore) stored() []uint64 {
 	return seqs(f.ops)
 }
 
+// largest returns how many were given to it at once.
+func (f *fakeStore) largest() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Max(f.batches)
+}
+
 func seqs(ops []Operation) []uint64 {
 	out := make([]uint64, len(ops))
 	for i, o := range ops {
@@ -157,15 +164,20 @@ func TestOperationsAreStoredInBatchesOrEverySecond(t *testing.T) {
 		if got := store.stored(); !slices.Equal(got, from(1, 1)) {
 			t.Errorf("stored %v after a second, want 1", got)
 		}
-		l.mustRecord(t, 64)
+		l.mustRecord(t, batchSize)
 		synctest.Wait()
-		if got := store.stored(); !slices.Equal(got, from(1, 65)) {
-			t.Errorf("stored %v of 65, the last 64 at once, before any time has passed", got)
+		if got := store.stored(); !slices.Equal(got, from(1, 1+batchSize)) {
+			t.Errorf("stored %v of %d, all but the first at once, before any time has passed", got, 1+batchSize)
 		}
-		l.mustRecord(t, 200)
+		l.mustRecord(t, 3*batchSize+8)
 		synctest.Wait()
-		if slices.Max(store.batches) > 64 {
-			t.Errorf("batches of %v", store.batches)
+		if got := store.stored(); len(got) != 1+4*batchSize || store.largest() > batchSize {
+			t.Errorf("stored %d, batches of up to %d; want all but 8, which are no batch", len(got), store.largest())
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := store.stored(); !slices.Equal(got, from(1, 9+4*batchSize)) {
+			t.Errorf("stored %v after a second, want all", got)
 		}
 	})
 }
@@ -178,15 +190,15 @@ func TestStoreThatFailsAndRecoversLosesNothingBelowTheCap(t *testing.T) {
 			l := open(t, Options{Store: store, Failed: func(err error, waiting, dropped int) {
 				heard = append(heard, fmt.Sprint(err, waiting, dropped))
 			}})
-			l.mustRecord(t, 64)
+			l.mustRecord(t, batchSize)
 			synctest.Wait()
-			l.mustRecord(t, maxWait-64)
+			l.mustRecord(t, maxWait-batchSize)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if got := store.stored(); !slices.Equal(got, from(1, maxWait)) {
 				t.Errorf("half %v: stored %d operations in some order, want 1 to %d", half, len(got), maxWait)
 			}
-			if len(heard) != 5 || !strings.HasPrefix(heard[0], "the store is down 64 0") {
+			if len(heard) != 5 || !strings.HasPrefix(heard[0], fmt.Sprint(errDown, batchSize, 0)) {
 				t.Errorf("the hook heard %q", heard)
 			}
 			mustClose(t, l)
@@ -223,6 +235,30 @@ func TestAboveTheCapTheNewestAreKeptAndTheDroppedCounted(t *testing.T) {
 			t.Errorf("the hook heard last of %d dropped, %d are", heard, all-len(got))
 		}
 	})
+}
+
+func TestBatchThatHasNoRoomToWaitAgainIsDroppedOnlyIfItFails(t *testing.T) {
+	for fails, lost := range []int{10, batchSize + 10} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &fakeStore{stuck: make(chan struct{}), fails: fails}
+			l := open(t, Options{Store: store})
+			l.mustRecord(t, batchSize)
+			synctest.Wait() // it has them
+			l.mustRecord(t, maxWait+10)
+			close(store.stuck)
+			mustClose(t, l)
+			want := from(batchSize+10+1, batchSize+10+maxWait)
+			if fails == 0 {
+				want = slices.Concat(from(1, batchSize), want)
+			}
+			if got := store.stored(); !slices.Equal(got, want) {
+				t.Errorf("%d failures: stored %d operations from %d on, want %d from %d on", fails, len(got), got[0], len(want), want[0])
+			}
+			if dropped := testutil.ToFloat64(l.opts.Metrics.dropped); dropped != float64(lost) {
+				t.Errorf("%d failures: %v counted as dropped, want %d", fails, dropped, lost)
+			}
+		})
+	}
 }
 
 func TestCloseStoresWhatWaits(t *testing.T) {
@@ -313,14 +349,17 @@ func TestInvalidOperationsAreRefused(t *testing.T) {
 }
 
 func TestStatisticsCountAllAndShowTheLastTenScenarios(t *testing.T) {
-	l := open(t, Options{Keep: func(o *Operation) bool { return !o.OK }})
-	for i := range 12 {
+	l := open(t, Options{})
+	for i := range 15 {
 		o := Operation{Time: noon.Add(time.Duration(i) * time.Second), Source: SourceScenario, Kind: "probe", Cart: "c", OK: i%2 == 0}
+		if i >= 12 {
+			o.Source, o.OK = "backend", true
+		}
+		o.Routine = o.OK
 		if err := l.Record(o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.mustRecord(t, 3)
 	got := l.Stats()
 	if len(got.RecentScenarios) != 10 || got.RecentScenarios[0] != (Scenario{noon.Add(11 * time.Second), false, "probe", "c"}) || got.RecentScenarios[9].Time != noon.Add(2*time.Second) {
 		t.Errorf("scenarios: %+v", got.RecentScenarios)
@@ -348,7 +387,7 @@ func TestManySourcesAreCountedTogether(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	files, err := OpenFiles(b.Context(), b.TempDir())
+	files, err := OpenFiles(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type Operation struct {
 	// Seq is the operation's number, from 1, through restarts: it goes on behind the last one that was stored. There are
 	// gaps where operations were dropped. Set by [Log.Record].
 	Seq uint64
-	// ID identifies the operation to a store that is given it twice. Set by [Log.Record] if it is zero.
+	// ID identifies the operation for ever, which Seq does not after a kill. Set by [Log.Record] if it is zero.
 	ID uuid.UUID
 	// Time is when the operation began. It is kept in UTC, to the microsecond.
 	Time time.Time
@@ -41,19 +41,31 @@ type Operation struct {
 	Took time.Duration
 	// Error says why it failed; "" if it did not. What is longer than MaxErrorBytes is cut.
 	Error string
-	// Routine marks what happens all the time and changes nothing, for Options.Keep to know. It is not stored.
+	// Routine marks what happens all the time and changes nothing, which is counted and not kept: see Options.Routine.
 	Routine bool
 }
 
 // ValidSource reports whether source is 1 to 32 lower-case letters, digits and - _ characters.
 func ValidSource(source string) bool {
-	return source != "" && len(source) <= MaxSourceBytes && strings.Trim(source, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	if source == "" || len(source) > MaxSourceBytes {
+		return false
+	}
+	for i := range len(source) {
+		switch c := source[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
+
+const year10000 = 253_402_300_800 // in Unix seconds
 
 // check returns what is wrong with an operation, and cuts what may be cut.
 func (o *Operation) check() error {
-	switch {
-	case o.Time.IsZero() || o.Time.Year() < 1970 || o.Time.Year() > 9999:
+	switch at := o.Time.Unix(); {
+	case at < 0 || at >= year10000:
 		return fmt.Errorf("operation at %v: want a time from 1970 to 9999", o.Time)
 	case !ValidSource(o.Source):
 		return fmt.Errorf("operation of source %.40q: want 1 to %d of a-z, 0-9, - and _", o.Source, MaxSourceBytes)

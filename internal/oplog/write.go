@@ -31,7 +31,11 @@ func (l *Log) run(ctx context.Context) {
 			open = false
 		default:
 		}
-		l.flush(ctx, retry)
+		least := batchSize
+		if !open {
+			least = 1
+		}
+		l.flush(ctx, retry, least)
 	}
 	lost := l.end()
 	err := l.opts.Store.Close()
@@ -43,15 +47,16 @@ func (l *Log) run(ctx context.Context) {
 	l.mu.Unlock()
 }
 
-// flush stores all that waits. A batch that fails is tried again, for as long as it takes or until ctx ends.
-func (l *Log) flush(ctx context.Context, retry *backoff.ExponentialBackOff) {
+// flush stores what waits, and what comes meanwhile, until it is fewer than least. A batch that fails is tried again, for
+// as long as it takes or until ctx ends.
+func (l *Log) flush(ctx context.Context, retry *backoff.ExponentialBackOff, least int) {
 	closing := l.closing
 	for failed := false; ctx.Err() == nil; {
-		batch := l.take()
-		if len(batch) == 0 {
+		l.take()
+		if len(l.batch) == 0 {
 			return
 		}
-		err := l.opts.Store.Append(ctx, batch)
+		err := l.opts.Store.Append(ctx, l.batch)
 		waiting, dropped := l.settle(err)
 		if err == nil {
 			if failed {
@@ -59,6 +64,12 @@ func (l *Log) flush(ctx context.Context, retry *backoff.ExponentialBackOff) {
 			}
 			failed = false
 			retry.Reset()
+			if waiting < least {
+				if waiting > 0 {
+					signal(l.some)
+				}
+				return
+			}
 			continue
 		}
 		if !failed {
@@ -81,27 +92,28 @@ func (l *Log) flush(ctx context.Context, retry *backoff.ExponentialBackOff) {
 	}
 }
 
-// take takes the next batch.
-func (l *Log) take() []Operation {
+// take makes the oldest that wait the next batch. They stay in the ring.
+func (l *Log) take() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writing = l.waiting.take(batchSize)
-	return l.writing
+	l.writing = min(batchSize, l.waiting)
+	l.batch = l.batch[:0]
+	for i := range l.writing {
+		l.batch = append(l.batch, *l.ring.get(l.ring.len() - l.waiting + i))
+	}
 }
 
-// settle ends a batch. One that failed waits again, in front of the others, as far as there is room.
+// settle ends a batch. One that failed waits again, as far as it is in the ring.
 func (l *Log) settle(err error) (waiting, dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		over := max(0, len(l.writing)-(maxWait-l.waiting.len()))
-		for i := len(l.writing) - 1; i >= over; i-- {
-			l.waiting.unget(l.writing[i])
-		}
-		l.drop(over)
+		l.drop(l.gone)
+	} else {
+		l.waiting -= l.writing
 	}
-	l.writing = nil
-	return l.waiting.len(), l.dropped
+	l.writing, l.gone = 0, 0
+	return l.waiting, l.dropped
 }
 
 // drop counts n operations that are lost. The caller holds mu.
@@ -114,7 +126,8 @@ func (l *Log) drop(n int) {
 func (l *Log) end() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.waiting.take(maxWait))
+	n := l.waiting
+	l.waiting = 0
 	l.drop(n)
 	return n
 }

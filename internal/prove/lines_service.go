@@ -3,6 +3,20 @@ package main
 // serviceLines are those of what is around them: the API, subscriptions, sweeps, the command.
 var serviceLines = []line{
 	{
+		promise: "what a round has lost that failed is read from the feed for the list of carts",
+		file:    "internal/readmodel/keep.go",
+		old:     "m.trusted = false // what was taken",
+		new:     "// what was taken",
+		pkg:     "internal/readmodel", run: "TestFeedIsReadWhenNotAllWasToldOf",
+	},
+	{
+		promise: "what nobody has told of, or too much, is read from the feed for the list of carts",
+		file:    "internal/readmodel/note.go",
+		old:     "n.lost = true",
+		new:     "n.lost = false",
+		pkg:     "internal/readmodel", run: "TestFeedIsReadWhenNotAllWasToldOf",
+	},
+	{
 		promise: "the same key for another branch is another request",
 		file:    "internal/api/decode.go",
 		old:     "if branch != \"\" {",

@@ -17,11 +17,11 @@ func BenchmarkWrite(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	row := func(i, version int) grain.Summary {
-		return grain.Summary{ID: fmt.Sprintf("%026d", i*7919%carts), Status: grain.StatusOpen, UserID: "u-17", Currency: "GBP", Total: 1867, Lines: 3,
+	row := func(i, version int) *grain.Summary {
+		return &grain.Summary{ID: fmt.Sprintf("%026d", i*7919%carts), Status: grain.StatusOpen, UserID: "u-17", Currency: "GBP", Total: 1867, Lines: 3,
 			Version: uint64(version), Created: epoch, Updated: epoch.AddDate(0, 0, version)}
 	}
-	rows := make([]grain.Summary, 0, carts)
+	rows := make([]*grain.Summary, 0, carts)
 	for i := range carts {
 		rows = append(rows, row(i, 1))
 	}
@@ -55,6 +55,7 @@ func BenchmarkNote(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := uint64(1); b.Loop(); i++ {
-		m.Note(grain.Summary{ID: ids[i%1000], Version: i})
+		m.Note(&grain.Summary{ID: ids[i%1000], Version: i})
+		m.Told(i, 1)
 	}
 }

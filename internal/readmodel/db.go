@@ -80,16 +80,16 @@ func readState(db *bbolt.DB) (s state, ok bool, err error) {
 }
 
 // write stores rows, and the state they lead to unless that is nil. Rows that are older than what is there are left out.
-func write(db *bbolt.DB, rows []grain.Summary, s *state) error {
+func write(db *bbolt.DB, rows []*grain.Summary, s *state) error {
 	return contained(func() error {
 		return db.Update(func(tx *bbolt.Tx) error {
 			w, err := newWriter(tx)
 			if err != nil {
 				return err
 			}
-			for i := range rows {
-				if err := w.put(&rows[i]); err != nil {
-					return fmt.Errorf("cart %s: %w", rows[i].ID, err)
+			for _, row := range rows {
+				if err := w.put(row); err != nil {
+					return fmt.Errorf("cart %s: %w", row.ID, err)
 				}
 			}
 			if s == nil {

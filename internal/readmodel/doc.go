@@ -9,8 +9,12 @@
 // it is the state of some moment whenever it is opened, after a kill -9 or a power failure too, and the feed of all
 // events tells which carts have changed since. What they are now is told by their activations, when a commit is on
 // stable storage ([Model.Note]); of a cart that nobody has told of, such as those that changed before the process
-// began, the log is read from its newest snapshot on, without an activation. The feed decides, and what was told only
-// saves reading: it may be late, lost or too much.
+// began, the log is read from its newest snapshot on, without an activation.
+//
+// Which positions all of this was told of is told too ([Model.Told]). As far as none is missing behind the position of the
+// rows, the feed need not be read; where one is, because nobody has told of it or not yet, because there was too much, or
+// because a round has failed, the feed decides. So both only save reading: they may be late, lost, out of order or
+// repeated. But who calls Told has called Note before.
 //
 // A database is built anew when it is missing or does not check out, when it belongs to another incarnation of the log or
 // knows more than the log has, and when the feed does not go back to its position any more. Until that is done

@@ -121,10 +121,29 @@ func (m *Model) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// round brings the rows up to the log's end as it is now.
+// round brings the rows forward: as far as all was told of, or else, by the feed, to the log's end as it is now.
 func (m *Model) round(ctx context.Context) error {
-	m.notes.begin()
+	told, upTo, whole := m.notes.take()
 	head := m.opts.Store.Head()
+	trusted := m.trusted && whole && upTo > m.position
+	m.trusted = false // what was taken is lost if this fails
+	if trusted {
+		rows := make([]*grain.Summary, 0, len(told))
+		for _, known := range told {
+			rows = append(rows, known.Summary)
+		}
+		if err := m.write(rows, min(upTo, head)); err != nil {
+			return err
+		}
+	} else if err := m.follow(ctx, head, told); err != nil {
+		return err
+	}
+	m.trusted = true
+	return nil
+}
+
+// follow reads the feed as far as to head. What told has of a cart need not be read.
+func (m *Model) follow(ctx context.Context, head uint64, told map[string]note) error {
 	if m.position >= head { // nothing is new, or the log is closed
 		for _, err := range m.opts.Store.ReadAll(ctx, head) {
 			return err
@@ -135,13 +154,15 @@ func (m *Model) round(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows := make([]grain.Summary, 0, len(changed))
+		rows := make([]*grain.Summary, 0, len(changed))
 		for id, version := range changed {
-			row, err := m.summary(ctx, id, version)
-			if err != nil {
-				return err
+			row := told[id.Name()].Summary
+			if row == nil || row.Version < version {
+				if row, err = m.summary(ctx, id, version); err != nil {
+					return err
+				}
 			}
-			if row.Version > 0 {
+			if row != nil {
 				rows = append(rows, row)
 			}
 		}
@@ -149,7 +170,7 @@ func (m *Model) round(ctx context.Context) error {
 			return err
 		}
 	}
-	m.notes.end()
+	m.notes.told(0, m.position)
 	return nil
 }
 
@@ -170,26 +191,33 @@ func (m *Model) changed(ctx context.Context, head uint64) (carts map[eventlog.St
 	return carts, last, nil
 }
 
-// summary returns what a cart is at version or a later one: as it was told, or out of its log. Version 0 is a cart that
+// summary returns what a cart is at version or a later one: as it was told, or out of its log. Nil is a cart that
 // cannot be read: its row stays as it is.
-func (m *Model) summary(ctx context.Context, id eventlog.StreamID, version uint64) (grain.Summary, error) {
-	if s, ok := m.notes.get(id.Name(), version); ok {
+func (m *Model) summary(ctx context.Context, id eventlog.StreamID, version uint64) (*grain.Summary, error) {
+	if s := m.notes.get(id.Name(), version); s != nil {
 		return s, nil
 	}
 	m.opts.Metrics.Reads.Inc()
 	s, err := m.opts.Read(ctx, id)
 	switch {
+	case err == nil && s.Version > 0:
+		return &s, nil
 	case err == nil:
-		return s, nil
+		return nil, nil
 	case ctx.Err() != nil, errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
-		return s, err
+		return nil, err
 	}
 	m.opts.Logger.Error("cart is not in the list of carts: it cannot be read", "cart", id.Name(), "error", err)
-	return grain.Summary{}, nil
+	return nil, nil
 }
 
 // write stores rows with the position that they lead to.
-func (m *Model) write(rows []grain.Summary, position uint64) error {
+func (m *Model) write(rows []*grain.Summary, position uint64) error {
+	for ; len(rows) > batchCarts; rows = rows[batchCarts:] {
+		if err := write(m.db, rows[:batchCarts], nil); err != nil {
+			return err
+		}
+	}
 	head := m.opts.Store.Head() // rows may be newer than position
 	s := state{Schema: schema, Incarnation: m.opts.Store.Incarnation().String(), Position: position, Head: head}
 	if err := write(m.db, rows, &s); err != nil {
@@ -207,13 +235,14 @@ func (m *Model) write(rows []grain.Summary, position uint64) error {
 func (m *Model) build(ctx context.Context) error {
 	start, told := time.Now(), time.Now()
 	m.opts.Metrics.Builds.Inc()
+	m.trusted = false
 	from := m.opts.Store.Head()
 	m.pin.Move(from)
 	if err := m.replace(); err != nil {
 		return err
 	}
 	m.db.NoSync = true // it is of no use before its end
-	carts, rows := 0, make([]grain.Summary, 0, batchCarts)
+	carts, rows := 0, make([]*grain.Summary, 0, batchCarts)
 	for id, err := range m.opts.Store.Streams(ctx) {
 		if err != nil {
 			return err
@@ -225,7 +254,7 @@ func (m *Model) build(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if row.Version == 0 {
+		if row == nil {
 			continue
 		}
 		if rows = append(rows, row); len(rows) == batchCarts {

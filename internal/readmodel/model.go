@@ -74,6 +74,7 @@ type Model struct {
 	wg     sync.WaitGroup
 
 	position uint64        // of the goroutine that writes
+	trusted  bool          // the same's: the notes have all that was told and is not in the rows
 	pin      *eventlog.Pin // of what the rows do not know
 
 	mu sync.RWMutex // held for reading while db is read, for writing while it is replaced
@@ -101,6 +102,7 @@ func Open(path string, opts Options) *Model {
 	m.pin = opts.Store.Pin(m.position)
 	m.ready.Store(usable)
 	m.rows.Advance(m.position)
+	m.notes.told(0, m.position)
 	ctx, quit := context.WithCancel(context.Background())
 	m.quit = quit
 	m.wg.Go(func() { m.run(ctx) })
@@ -129,8 +131,13 @@ func (m *Model) load() (usable bool, err error) {
 	return true, nil
 }
 
-// Note tells of a cart as a commit has left it that is on stable storage. It returns at once.
-func (m *Model) Note(s grain.Summary) { m.notes.add(s) }
+// Note tells of a cart as a commit has left it that is on stable storage. The model keeps s, which must not change. It
+// returns at once.
+func (m *Model) Note(s *grain.Summary) { m.notes.add(s) }
+
+// Told says that Note was called for all that a commit on stable storage has changed. Its last event is at position, and
+// it has so many events. It returns at once.
+func (m *Model) Told(position uint64, events int) { m.notes.told(position-uint64(events), position) }
 
 // Drop deletes the rows of carts that are not to be listed any more, unless they have changed since rows were read. A
 // row that is lost again, or comes again because the log is read once more, is dropped the next time.

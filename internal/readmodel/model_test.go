@@ -37,6 +37,7 @@ type shop struct {
 
 	mu    sync.Mutex // guards the following
 	carts map[string]grain.Summary
+	told  func(position uint64) // as the model is told of an event; Model.Told if it is nil
 	reads int
 	block chan struct{} // if not nil, reads wait until it is closed
 }
@@ -104,9 +105,14 @@ func (s *shop) change(id string, told bool, set func(*grain.Summary)) {
 	s.carts[id] = c // a little early: who sees the event in the feed may read it at once
 	s.mu.Unlock()
 	decided := make(chan error, 1)
-	act.Append(eventlog.Commit{Want: c.Version - 1, Events: logtest.Events(1)}, func(_ eventlog.Receipt, err error) {
+	act.Append(eventlog.Commit{Want: c.Version - 1, Events: logtest.Events(1)}, func(receipt eventlog.Receipt, err error) {
 		if told {
-			s.model.Note(c)
+			s.model.Note(&c)
+			if s.told != nil {
+				s.told(receipt.Position)
+			} else {
+				s.model.Told(receipt.Position, 1)
+			}
 		}
 		decided <- err
 	})
@@ -172,13 +178,28 @@ func (s *shop) want(q Query) {
 func TestListIsWhatTheLogSays(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newShop(t)
+		var late []uint64
+		var isLate bool
+		s.told = func(position uint64) {
+			if isLate {
+				late = append(late, position)
+			} else {
+				s.model.Told(position, 1)
+			}
+		}
 		s.open()
 		s.built()
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 12).Draw(rt, "step") {
+			switch rapid.IntRange(0, 13).Draw(rt, "step") {
+			case 13:
+				for _, position := range rapid.Permutation(late).Draw(rt, "positions") {
+					s.model.Told(position, 1) // of some twice
+				}
+				late = late[len(late)/2:]
 			case 0:
 				s.close()
 				s.open()
+				late = nil
 			case 1: // killed: the file as it is now, and another process
 				var b bytes.Buffer
 				if err := s.model.db.View(func(tx *bbolt.Tx) error {
@@ -192,10 +213,12 @@ func TestListIsWhatTheLogSays(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.open()
+				late = nil
 			case 2, 3:
 				s.built()
 				s.want(query(rt))
 			default:
+				isLate = rapid.Bool().Draw(rt, "late")
 				s.change(fmt.Sprintf("c%d", rapid.IntRange(0, 9).Draw(rt, "cart")), rapid.Bool().Draw(rt, "told"), func(c *grain.Summary) {
 					c.Status = rapid.SampledFrom([]grain.Status{grain.StatusOpen, grain.StatusOpen, grain.StatusOrdered, grain.StatusDeleted, grain.StatusExpired, grain.StatusCheckout}).Draw(rt, "status")
 					c.CheckoutUntil = time.Time{}
@@ -335,7 +358,7 @@ func TestDeletedSpoiledAndForeignDatabasesAreBuiltAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rows := []grain.Summary{{ID: "ghost", Status: grain.StatusOpen, Version: 1}}
+			rows := []*grain.Summary{{ID: "ghost", Status: grain.StatusOpen, Version: 1}}
 			if err := errors.Join(write(db, rows, nil), db.Close()); err != nil {
 				t.Fatal(err)
 			}
@@ -345,7 +368,7 @@ func TestDeletedSpoiledAndForeignDatabasesAreBuiltAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rows := []grain.Summary{{ID: "ghost", Status: grain.StatusOpen, Version: 1}}
+			rows := []*grain.Summary{{ID: "ghost", Status: grain.StatusOpen, Version: 1}}
 			st := state{schema, s.log.Incarnation().String(), 3, 1000}
 			if err := errors.Join(write(db, rows, &st), db.Close()); err != nil {
 				t.Fatal(err)
@@ -435,10 +458,11 @@ func TestNothingIsWrittenWhileTheDiskIsLow(t *testing.T) {
 // unreadable is a log whose feed fails while broken is set.
 type unreadable struct {
 	*memlog.Log
-	broken atomic.Bool
+	broken, read atomic.Bool
 }
 
 func (u *unreadable) ReadAll(ctx context.Context, after uint64) iter.Seq2[eventlog.Event, error] {
+	u.read.Store(true)
 	if !u.broken.Load() {
 		return u.Log.ReadAll(ctx, after)
 	}
@@ -457,7 +481,7 @@ func TestListThatCannotBeBroughtUpToDateSaysHowFarBehindItIs(t *testing.T) {
 		t.Errorf("lag of a list that has everything is %v, want 0", lag)
 	}
 	log.broken.Store(true)
-	s.change("c1", true, func(*grain.Summary) {})
+	s.change("c1", false, func(*grain.Summary) {})
 	for deadline := time.After(time.Minute); testutil.ToFloat64(opts.Metrics.Lag) == 0; {
 		select {
 		case <-time.After(time.Millisecond):

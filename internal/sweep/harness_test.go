@@ -94,11 +94,11 @@ func (s *shop) open() {
 		send = s.send
 	}
 	s.grains.Register("voucher", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
-		return actor.Props(system, grain.VoucherConfig(s.store, grain.Options{Stopped: stopped}))
+		return actor.Props(system, grain.VoucherConfig(s.store, grain.Options{Stopped: stopped, Stored: s.list.Told}))
 	})
 	s.grains.Register("cart", func(system *protoactor.ActorSystem, stopped func(string, *protoactor.PID)) *protoactor.Props {
 		return actor.Props(system, grain.Config(s.store, grain.Limits{Lifetimes: lives}, grain.Options{
-			Observer: s, Stopped: stopped, Now: s.now, Changed: s.list.Note, Send: send}))
+			Observer: s, Stopped: stopped, Now: s.now, Changed: s.list.Note, Stored: s.list.Told, Send: send}))
 	})
 	s.built()
 }
