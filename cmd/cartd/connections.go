@@ -24,7 +24,7 @@ type connections struct {
 
 // connection is one of them.
 type connection struct {
-	net.Conn
+	unhurried
 	of *connections
 	// idle is since when nothing is asked on it (Unix, in nanoseconds): from the end of a request to the end of the next
 	// one's header. busy while something is, or when it was closed to make room.
@@ -44,7 +44,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &connection{Conn: accepted, of: l}
+		c := &connection{unhurried: unhurry(accepted), of: l}
 		c.idle.Store(time.Now().UnixNano())
 		l.mu.Lock()
 		full, idle := len(l.open) >= l.max, (*connection)(nil)
