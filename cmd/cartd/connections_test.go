@@ -45,12 +45,12 @@ func limited(t *testing.T, limit int) (address string, l *connections, working, 
 	return inner.Addr().String(), l, working, release
 }
 
-// timid is a server that waits for nobody longer than a second. An answer to /stream ends when its client goes, and tells
-// gone.
+// timid is a server that waits for nobody longer than a second. It watches the clients of requests to /stream alone, whose
+// answers end when they go, and tells gone.
 func timid(t *testing.T, secured bool) (s *httptest.Server, gone chan struct{}) {
 	t.Helper()
 	gone = make(chan struct{})
-	s = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s = httptest.NewUnstartedServer(unwatched(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/stream":
 			<-r.Context().Done()
@@ -64,11 +64,11 @@ func timid(t *testing.T, secured bool) (s *httptest.Server, gone chan struct{}) 
 			}
 			w.Write(b) //nolint:errcheck // the client has gone
 		}
-	}))
+	})))
 	const brief = time.Second
 	s.Config.ReadHeaderTimeout, s.Config.ReadTimeout, s.Config.WriteTimeout, s.Config.IdleTimeout = brief, brief, 2*brief, brief
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.Config.ConnState = noteState
+	s.Config.ConnState, s.Config.ConnContext = noteState, noteConnection
 	s.Listener = limitConnections(s.Listener, 100)
 	if secured {
 		s.StartTLS()
@@ -113,6 +113,7 @@ func TestWhoSaysTooLittleIsNotWaitedFor(t *testing.T) {
 	answered.Wait()
 }
 
+// The changes before it on its connection were not watched, whether their bodies were read or not.
 func TestStreamEndsWithItsClient(t *testing.T) {
 	s, gone := timid(t, false)
 	conn := dial(t, s.Listener.Addr().String())
@@ -135,6 +136,38 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	case <-gone:
 	case <-time.After(patience):
 		t.Fatal("the stream does not notice that its client has gone")
+	}
+}
+
+func TestNobodyWatchesTheClientOfAChange(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	c := &connection{unhurried: unhurry(near), of: limitConnections(nil, 1)}
+	noted := make(chan bool, 1)
+	h := unwatched(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { noted <- c.unwatched.Load() }))
+	for method, want := range map[string]bool{"POST": true, "PATCH": true, "GET": false, "HEAD": false} {
+		r := httptest.NewRequestWithContext(noteConnection(t.Context(), c), method, "/", strings.NewReader("body"))
+		h.ServeHTTP(nil, r)
+		if got := <-noted; got != want {
+			t.Errorf("%s: nobody watches is %v, want %v", method, got, want)
+		}
+		noteState(c, http.StateIdle)
+		if c.unwatched.Load() {
+			t.Errorf("%s: the next request's client is not watched either", method)
+		}
+	}
+	h.ServeHTTP(nil, httptest.NewRequestWithContext(noteConnection(t.Context(), c), "DELETE", "/", nil))
+	if <-noted {
+		t.Error("a request without a body is watched from its begin, and nobody was to note it")
+	}
+
+	c.unwatched.Store(true)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err != nil { // it would wait for ever
+		t.Errorf("the read that watches: got %d, %v; want 0 and no error", n, err)
+	}
+	go far.Write([]byte("b")) //nolint:errcheck // the read sees
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("the read after it: got %d, %v; want 1 and no error", n, err)
 	}
 }
 
