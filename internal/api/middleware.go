@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -20,10 +21,12 @@ type exchange struct {
 	connection context.Context // for its values alone
 	client     context.Context // ends when the client goes
 	due        *deadline
-	id         string   // request id, in logs and in the answer's X-Request-Id
-	route      string   // template of the route, for metrics
-	operation  string   // the route's operation in the contract; "" if it has none
-	failure    string   // what went wrong, for the log of operations
+	id         string // request id, in logs and in the answer's X-Request-Id
+	route      string // template of the route, for metrics
+	operation  string // the route's operation in the contract; "" if it has none
+	failure    string // what went wrong, for the log of operations
+	path       string // with its escapes, and without a slash at its end
+	found      mux.RouteMatch
 	vars       pathVars // of the route
 	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
