@@ -104,7 +104,6 @@ func (s *server) observe(next http.Handler) http.Handler {
 				s.Logger.Debug("request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "took", took)
 			}
 		}()
-		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBodyBytes)
 		next.ServeHTTP(&x.answer, r)
 	})
 }
