@@ -30,6 +30,8 @@ type exchange struct {
 	vars       pathVars // of the route
 	caller     *string  // who asks, as actor.Command has it
 	answer     recorder
+	fields     [3]string // values of the answer's header, as setHeader has it
+	fieldsSet  int
 
 	server   *server
 	entered  time.Time     // when it took a place among those that are worked on; zero: not yet
@@ -65,7 +67,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
 		}
-		w.Header()["X-Request-Id"] = []string{x.id}
+		setHeader(&x.answer, "X-Request-Id", x.id)
 		var ctx context.Context = x
 		var span trace.Span
 		if s.Tracer != nil {
@@ -106,6 +108,19 @@ func (s *server) observe(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(&x.answer, r)
 	})
+}
+
+// setHeader is w.Header().Set, for a name in its canonical form, and with room for the values that nearly every answer has.
+func setHeader(w http.ResponseWriter, name, value string) {
+	x := w.(*recorder).of
+	if x.fieldsSet == len(x.fields) {
+		w.Header().Set(name, value)
+		return
+	}
+	values := x.fields[x.fieldsSet : x.fieldsSet+1 : x.fieldsSet+1]
+	x.fieldsSet++
+	values[0] = value
+	w.Header()[name] = values
 }
 
 // newRequestID returns a name that no other request has: 128 random bits. It is no secret, so it need not come from
