@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -18,20 +17,19 @@ import (
 type exchange struct {
 	session session // of a request of the session API
 
-	connection context.Context // for its values alone
-	client     context.Context // ends when the client goes
-	due        *deadline
-	id         string // request id, in logs and in the answer's X-Request-Id
-	route      string // template of the route, for metrics
-	operation  string // the route's operation in the contract; "" if it has none
-	failure    string // what went wrong, for the log of operations
-	path       string // with its escapes, and without a slash at its end
-	found      mux.RouteMatch
-	vars       pathVars // of the route
-	caller     *string  // who asks, as actor.Command has it
-	answer     recorder
-	fields     [3]string // values of the answer's header, as setHeader has it
-	fieldsSet  int
+	client    context.Context // ends when the client goes
+	due       *deadline
+	id        string // request id, in logs and in the answer's X-Request-Id
+	route     string // template of the route, for metrics
+	operation string // the route's operation in the contract; "" if it has none
+	failure   string // what went wrong, for the log of operations
+	path      string // with its escapes, and without a slash at its end
+	found     mux.RouteMatch
+	vars      pathVars // of the route
+	caller    *string  // who asks, as actor.Command has it
+	answer    recorder
+	fields    [3]string // values of the answer's header, as setHeader has it
+	fieldsSet int
 
 	server   *server
 	entered  time.Time     // when it took a place among those that are worked on; zero: not yet
@@ -39,14 +37,13 @@ type exchange struct {
 	buffered int64         // bytes of its body that server.buffered counts
 	worked   time.Duration // how long it had it
 
-	begun    time.Time // of an answer that goes on and on; zero of others
-	inFlight prometheus.Gauge
+	begun time.Time // of an answer that goes on and on; zero of others
 }
 
 // streaming says that the answer begins now and goes on for as long as its client wants: it is no request in flight any more.
 func (x *exchange) streaming() {
 	x.begun = time.Now()
-	x.inFlight.Dec()
+	x.server.Metrics.inFlight.Dec()
 }
 
 type exchangeKey struct{}
@@ -60,8 +57,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		start := time.Now()
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
-			connection: context.WithoutCancel(r.Context()), client: r.Context(), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w}, inFlight: s.Metrics.inFlight,
+			client: r.Context(), due: s.deadlines.next(start),
+			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w},
 		}
 		x.answer.of = x
 		if !plainToken(x.id, 64) {

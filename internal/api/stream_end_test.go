@@ -33,10 +33,10 @@ func (w *deadlineWriter) FlushError() error { return nil }
 // A shutdown that begins as a stream's handler returns leaves its writer alone.
 func TestStreamThatHasReturnedIsNotEnded(t *testing.T) {
 	hub := live.New(memlog.New(), live.Options{})
-	s := &server{Options: Options{Streams: (&Streams{Hub: hub}).defaults()}}
+	s := &server{Options: Options{Streams: (&Streams{Hub: hub}).defaults(), Metrics: NewMetrics(prometheus.NewRegistry())}}
 	hub.Close() // so that the end of the stream begins at once, and may come at any time
 	w := &deadlineWriter{ResponseWriter: httptest.NewRecorder()}
-	x := &exchange{client: t.Context(), inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"})}
+	x := &exchange{client: t.Context(), server: s}
 	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), "GET", "/", nil)
 	st, err := s.openStream(w, r, ofCart, make(chan struct{}, 1))
 	if err != nil {
