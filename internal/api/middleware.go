@@ -43,7 +43,7 @@ type exchange struct {
 // streaming says that the answer begins now and goes on for as long as its client wants: it is no request in flight any more.
 func (x *exchange) streaming() {
 	x.begun = time.Now()
-	x.server.Metrics.inFlight.Dec()
+	x.server.inFlight.Add(-1)
 }
 
 type exchangeKey struct{}
@@ -71,7 +71,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			ctx, span = s.startSpan(r, x)
 		}
 		r = r.WithContext(ctx)
-		s.Metrics.inFlight.Inc()
+		s.inFlight.Add(1)
 		defer func() {
 			if v := recover(); v != nil {
 				s.Logger.Error("handler panicked", "request", x.id, traceID(r), "panic", v, "stack", string(debug.Stack()))
@@ -88,7 +88,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			}
 			took, status := time.Since(start), x.answer.code()
 			if x.begun.IsZero() {
-				s.Metrics.inFlight.Dec()
+				s.inFlight.Add(-1)
 			} else {
 				took = x.begun.Sub(start) // how long a stream lasts is its client's affair
 			}

@@ -9,8 +9,6 @@ import (
 
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/live"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // deadlineWriter is a writer like that of HTTP/2, which panics when it is used after its handler has returned.
@@ -33,7 +31,7 @@ func (w *deadlineWriter) FlushError() error { return nil }
 // A shutdown that begins as a stream's handler returns leaves its writer alone.
 func TestStreamThatHasReturnedIsNotEnded(t *testing.T) {
 	hub := live.New(memlog.New(), live.Options{})
-	s := &server{Options: Options{Streams: (&Streams{Hub: hub}).defaults(), Metrics: NewMetrics(prometheus.NewRegistry())}}
+	s := &server{Options: Options{Streams: (&Streams{Hub: hub}).defaults()}}
 	hub.Close() // so that the end of the stream begins at once, and may come at any time
 	w := &deadlineWriter{ResponseWriter: httptest.NewRecorder()}
 	x := &exchange{client: t.Context(), server: s}
