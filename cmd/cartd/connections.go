@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -24,11 +25,13 @@ type connections struct {
 
 // connection is one of them.
 type connection struct {
-	net.Conn
+	unhurried
 	of *connections
 	// idle is since when nothing is asked on it (Unix, in nanoseconds): from the end of a request to the end of the next
 	// one's header. busy while something is, or when it was closed to make room.
 	idle atomic.Int64
+	// unwatched is true when the next read that would only notice the client's leaving is not wanted.
+	unwatched atomic.Bool
 }
 
 const busy = 0
@@ -44,7 +47,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &connection{Conn: accepted, of: l}
+		c := &connection{unhurried: unhurry(accepted), of: l}
 		c.idle.Store(time.Now().UnixNano())
 		l.mu.Lock()
 		full, idle := len(l.open) >= l.max, (*connection)(nil)
@@ -92,6 +95,14 @@ func (l *connections) takeIdle() *connection {
 	}
 }
 
+// Read implements [net.Conn].
+func (c *connection) Read(p []byte) (int, error) {
+	if len(p) == 1 && c.unwatched.Swap(false) {
+		return 0, nil
+	}
+	return c.unhurried.Read(p)
+}
+
 // Close implements [net.Conn].
 func (c *connection) Close() error {
 	c.of.mu.Lock()
@@ -111,8 +122,32 @@ func noteState(c net.Conn, state http.ConnState) {
 			c.idle.Store(busy)
 		case http.StateIdle:
 			c.idle.Store(time.Now().UnixNano())
+			c.unwatched.Store(false) // it was for the request that has ended
 		}
 	}
+}
+
+// connectionKey is that of a request's connection in its context.
+type connectionKey struct{}
+
+// noteConnection is what an http.Server makes a connection's context with.
+func noteConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c)
+}
+
+// unwatched serves changes, without an eye on their clients: a change is finished in any case. As soon as net/http has the
+// whole body it reads one byte more, on a goroutine of its own, to notice when the client goes; for the answer that
+// goroutine has to be woken up. Here this read gets nothing, at once, and net/http takes that for the end of it. A read that
+// wants more than to watch is repeated by who gets nothing. With TLS nothing is different.
+func unwatched(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+				c.unwatched.Store(true)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // prefixFlag is a range of addresses, written like 10.0.0.0/8, or one address.

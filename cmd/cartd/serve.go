@@ -205,8 +205,8 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("listen for operations: %w", err), public.Close(), svc.close(ctx))
 	}
 
-	api := c.server(svc.api, logger)
-	api.ConnState = noteState
+	api := c.server(unwatched(svc.api), logger)
+	api.ConnState, api.ConnContext = noteState, noteConnection
 	api.RegisterOnShutdown(svc.hub.Close) // streams go on until then
 	opsServer := c.server(svc.operations, logger)
 	opsServer.WriteTimeout = 0 // profiles and traces take as long as they are asked to

@@ -87,6 +87,11 @@ type change struct {
 	orderMade bool
 	// fields are the names that parts of the mutation have in the request, where they differ.
 	fields map[string]string
+
+	// Room for what most changes have one of.
+	step     [1]actor.Step
+	item     [1]addRequest
+	quantity int64
 }
 
 type refusedItem struct {
@@ -132,6 +137,7 @@ func (s *server) readChange(r *http.Request, v any) (*change, error) {
 		return nil, err
 	}
 	c := &change{id: id, cmd: actor.Command{Branch: branch, MustExist: true, Minimal: wantsMinimal(r)}}
+	c.cmd.Steps = c.step[:0]
 	s.create(r, c)
 	if c.cmd.Key, err = idempotencyKey(r); err != nil {
 		return nil, err
@@ -168,7 +174,7 @@ func (s *server) apply(w http.ResponseWriter, r *http.Request, v any, fields map
 		return err
 	}
 	c.fields = fields
-	c.cmd.Steps = []actor.Step{{Mutation: m}}
+	c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: m})
 	return s.finish(w, r, c)
 }
 
@@ -209,7 +215,7 @@ func (s *server) askChange(r *http.Request, c *change) (*actor.Reply, error) {
 // problemOf returns the problem of a change that had no effect.
 func (c *change) problemOf(reply *actor.Reply) *problem {
 	p := problemOfRefusal(reply.Refusal)
-	if p.Mutations = c.outcomes(reply); len(p.Mutations) > 0 {
+	if p.Mutations = c.outcomes(nil, reply); len(p.Mutations) > 0 {
 		p.Mutations = p.Mutations[c.lead:] // that the cart would have been cleared first is not the client's business
 	}
 	p.Errors = c.fieldErrors(p.Mutations)
@@ -235,7 +241,7 @@ func (s *server) finish(w http.ResponseWriter, r *http.Request, c *change) error
 
 func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) error {
 	h := w.Header()
-	h["Etag"] = []string{etag(c.cmd.Branch, reply.Version)}
+	setHeader(w, "Etag", etag(c.cmd.Branch, reply.Version))
 	if reply.Replayed {
 		h.Set("Idempotent-Replayed", "true")
 	}
@@ -251,7 +257,8 @@ func (c *change) answer(w http.ResponseWriter, status int, reply *actor.Reply) e
 		reply.Release()
 	}
 	b = append(b, `,"mutations":[`...)
-	for i, o := range c.outcomes(reply) {
+	var room [1]outcome
+	for i, o := range c.outcomes(room[:0], reply) {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -275,14 +282,14 @@ var answers = sync.Pool{New: func() any { return new([]byte) }}
 // maxKeptAnswer is up to which size a buffer is used again: those of large carts would stay for the small ones.
 const maxKeptAnswer = 64 << 10
 
-// outcomes are those of the grain and of the items that never got there, in the order of the request.
-func (c *change) outcomes(reply *actor.Reply) []outcome {
-	if reply.Replayed || len(reply.Outcomes) == 0 && len(c.refused) == 0 {
-		return nil
+// outcomes appends to all, which is empty, those of the grain and of the items that never got there, in the order of the
+// request.
+func (c *change) outcomes(all []outcome, reply *actor.Reply) []outcome {
+	if reply.Replayed {
+		return all
 	}
-	all := make([]outcome, 0, len(reply.Outcomes)+len(c.refused))
 	next := reply.Outcomes
-	for i := 0; len(all) < cap(all); i++ {
+	for i := range len(reply.Outcomes) + len(c.refused) {
 		if item, ok := c.refused[i-c.lead]; ok {
 			all = append(all, item.outcome())
 		} else if len(next) > 0 {
@@ -408,7 +415,7 @@ func writeJSON(w http.ResponseWriter, status int, b []byte) {
 	h := w.Header() // names as http.CanonicalHeaderKey makes them
 	h["Content-Type"] = typeJSON
 	h["Cache-Control"] = private
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	setHeader(w, "Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
 	w.Write(b) //nolint:errcheck // the client has gone
 }

@@ -62,5 +62,5 @@ func (x *exchange) Value(key any) any {
 	if key == (exchangeKey{}) {
 		return x
 	}
-	return x.connection.Value(key)
+	return context.WithoutCancel(x.client).Value(key) // not the end of it, which is not ours
 }

@@ -29,8 +29,8 @@ func TestRequestHasItsTimeAndLittleMore(t *testing.T) {
 func TestExchangeIsAContextThatEndsAtItsDeadlineOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
-		connection, hangUp := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
-		x := &exchange{connection: context.WithoutCancel(connection), due: newDeadlines(time.Second).next(time.Now())}
+		client, hangUp := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+		x := &exchange{client: client, due: newDeadlines(time.Second).next(time.Now())}
 		child, cancel := context.WithTimeout(x, time.Hour)
 		defer cancel()
 		hangUp(errors.New("the client has gone"))

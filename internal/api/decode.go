@@ -19,19 +19,20 @@ import (
 // body is a request's body, read whole: it is decoded, and hashed for its Idempotency-Key.
 type body []byte
 
-// readBody reads the whole body, which observe has bounded. From now on the request is worked on.
+// readBody reads the whole body, up to MaxBodyBytes. From now on the request is worked on.
 func readBody(r *http.Request) (body, error) {
 	var b []byte
 	var err error
 	x := exchangeOf(r)
-	if limit := x.server.MaxBodyBytes; r.ContentLength > limit {
+	limit := x.server.MaxBodyBytes
+	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit} // without a look at it
 	}
 	if n := r.ContentLength; 0 <= n && n <= smallBody { // as most clients say, and net/http reads no more
 		b = make([]byte, n)
 		_, err = io.ReadFull(r.Body, b)
 	} else {
-		b, err = x.readLarge(r.Body)
+		b, err = x.readLarge(http.MaxBytesReader(x.answer.ResponseWriter, r.Body, limit)) // net/http's own, whose connection it closes
 	}
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -42,8 +43,8 @@ func readBody(r *http.Request) (body, error) {
 		}
 		return nil, fault("invalid_request", "the body could not be read to its end")
 	}
-	if limit := x.server.MaxDepth; tooDeep(b, limit) {
-		return nil, fault("invalid_request", "the body is nested deeper than %d levels", limit)
+	if depth := x.server.MaxDepth; tooDeep(b, depth) {
+		return nil, fault("invalid_request", "the body is nested deeper than %d levels", depth)
 	}
 	return b, x.enter()
 }

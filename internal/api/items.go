@@ -61,7 +61,9 @@ func (s *server) addItems(w http.ResponseWriter, r *http.Request) error {
 // readAdd returns what the body of an add asks for.
 func (c *change) readAdd() (items []addRequest, country string, err error) {
 	if add, ok := decodePlainAdd(c.body); ok {
-		return []addRequest{{SKU: add.sku, Quantity: &add.quantity}}, add.country, nil
+		c.quantity = add.quantity
+		c.item[0] = addRequest{SKU: add.sku, Quantity: &c.quantity}
+		return c.item[:], add.country, nil
 	}
 	var req addBody
 	if err := c.body.decode(&req); err != nil {
@@ -72,7 +74,8 @@ func (c *change) readAdd() (items []addRequest, country string, err error) {
 		if req.SKU != nil {
 			one.SKU = *req.SKU
 		}
-		return []addRequest{one}, req.Country, nil
+		c.item[0] = one
+		return c.item[:], req.Country, nil
 	}
 	if req.SKU != nil || req.Quantity != nil || req.StoreID != nil || req.ParentID != nil || req.Attributes != nil {
 		return nil, "", invalid("items", "give one product, or a list of them, not both")
@@ -125,7 +128,14 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 			items[i].Country = country
 		}
 	}
-	for i, found := range s.products(r, items) {
+	var one [1]lookup
+	all := one[:]
+	if len(items) == 1 {
+		one[0].add, one[0].err = s.product(r, &items[0])
+	} else {
+		all = s.products(r, items)
+	}
+	for i, found := range all {
 		if found.err == nil {
 			c.cmd.Steps = append(c.cmd.Steps, actor.Step{Mutation: found.add, Optional: true})
 			continue
@@ -147,7 +157,7 @@ func (s *server) resolve(r *http.Request, c *change, items []addRequest, country
 		return nil
 	}
 	p := *c.refused[0].problem
-	p.Mutations = c.outcomes(&actor.Reply{})
+	p.Mutations = c.outcomes(nil, &actor.Reply{})
 	p.Errors = c.fieldErrors(p.Mutations)
 	return s.unlessApplied(r, c, &p)
 }
@@ -163,10 +173,6 @@ type lookup struct {
 // products looks all items up: several at a time, for a catalogue may be a network away.
 func (s *server) products(r *http.Request, items []addRequest) []lookup {
 	found := make([]lookup, len(items))
-	if len(items) == 1 {
-		found[0].add, found[0].err = s.product(r, &items[0])
-		return found
-	}
 	var g errgroup.Group
 	g.SetLimit(lookupsAtOnce)
 	for i := range items {

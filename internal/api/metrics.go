@@ -5,14 +5,15 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts requests. Labels hold no ids: the route is its template.
+// Metrics counts requests of one server. Labels hold no ids: the route is its template.
 type Metrics struct {
-	inFlight prometheus.Gauge
+	inFlight atomic.Pointer[atomic.Int64] // the server's; nil until there is one
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
@@ -36,9 +37,6 @@ type series struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		known: map[labels]series{},
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "cartd_http_requests_in_flight", Help: "Requests that are being handled.",
-		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cartd_http_requests_total", Help: "Requests answered, by route template, method and status.",
 		}, []string{"route", "method", "code"}),
@@ -48,7 +46,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		}, []string{"route", "method"}),
 	}
-	reg.MustRegister(m.inFlight, m.requests, m.duration)
+	reg.MustRegister(m.requests, m.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cartd_http_requests_in_flight", Help: "Requests that are being handled.",
+	}, func() float64 {
+		if n := m.inFlight.Load(); n != nil {
+			return float64(n.Load())
+		}
+		return 0
+	}))
 	return m
 }
 

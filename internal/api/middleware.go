@@ -9,7 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/gorilla/mux"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -17,16 +17,19 @@ import (
 type exchange struct {
 	session session // of a request of the session API
 
-	connection context.Context // for its values alone
-	client     context.Context // ends when the client goes
-	due        *deadline
-	id         string   // request id, in logs and in the answer's X-Request-Id
-	route      string   // template of the route, for metrics
-	operation  string   // the route's operation in the contract; "" if it has none
-	failure    string   // what went wrong, for the log of operations
-	vars       pathVars // of the route
-	caller     *string  // who asks, as actor.Command has it
-	answer     recorder
+	client    context.Context // ends when the client goes
+	due       *deadline
+	id        string // request id, in logs and in the answer's X-Request-Id
+	route     string // template of the route, for metrics
+	operation string // the route's operation in the contract; "" if it has none
+	failure   string // what went wrong, for the log of operations
+	path      string // with its escapes, and without a slash at its end
+	found     mux.RouteMatch
+	vars      pathVars // of the route
+	caller    *string  // who asks, as actor.Command has it
+	answer    recorder
+	fields    [3]string // values of the answer's header, as setHeader has it
+	fieldsSet int
 
 	server   *server
 	entered  time.Time     // when it took a place among those that are worked on; zero: not yet
@@ -34,14 +37,13 @@ type exchange struct {
 	buffered int64         // bytes of its body that server.buffered counts
 	worked   time.Duration // how long it had it
 
-	begun    time.Time // of an answer that goes on and on; zero of others
-	inFlight prometheus.Gauge
+	begun time.Time // of an answer that goes on and on; zero of others
 }
 
 // streaming says that the answer begins now and goes on for as long as its client wants: it is no request in flight any more.
 func (x *exchange) streaming() {
 	x.begun = time.Now()
-	x.inFlight.Dec()
+	x.server.inFlight.Add(-1)
 }
 
 type exchangeKey struct{}
@@ -55,21 +57,21 @@ func (s *server) observe(next http.Handler) http.Handler {
 		start := time.Now()
 		x := &exchange{
 			// The deadline is not the connection's: a change that is on its way is finished when the client hangs up.
-			connection: context.WithoutCancel(r.Context()), client: r.Context(), due: s.deadlines.next(start),
-			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w}, inFlight: s.Metrics.inFlight,
+			client: r.Context(), due: s.deadlines.next(start),
+			id: r.Header.Get("X-Request-Id"), route: "none", server: s, answer: recorder{ResponseWriter: w},
 		}
 		x.answer.of = x
 		if !plainToken(x.id, 64) {
 			x.id = newRequestID()
 		}
-		w.Header()["X-Request-Id"] = []string{x.id}
+		setHeader(&x.answer, "X-Request-Id", x.id)
 		var ctx context.Context = x
 		var span trace.Span
 		if s.Tracer != nil {
 			ctx, span = s.startSpan(r, x)
 		}
 		r = r.WithContext(ctx)
-		s.Metrics.inFlight.Inc()
+		s.inFlight.Add(1)
 		defer func() {
 			if v := recover(); v != nil {
 				s.Logger.Error("handler panicked", "request", x.id, traceID(r), "panic", v, "stack", string(debug.Stack()))
@@ -86,7 +88,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			}
 			took, status := time.Since(start), x.answer.code()
 			if x.begun.IsZero() {
-				s.Metrics.inFlight.Dec()
+				s.inFlight.Add(-1)
 			} else {
 				took = x.begun.Sub(start) // how long a stream lasts is its client's affair
 			}
@@ -101,9 +103,21 @@ func (s *server) observe(next http.Handler) http.Handler {
 				s.Logger.Debug("request", "request", x.id, traceID(r), "method", r.Method, "route", x.route, "status", status, "took", took)
 			}
 		}()
-		r.Body = http.MaxBytesReader(w, r.Body, s.MaxBodyBytes)
 		next.ServeHTTP(&x.answer, r)
 	})
+}
+
+// setHeader is w.Header().Set, for a name in its canonical form, and with room for the values that nearly every answer has.
+func setHeader(w http.ResponseWriter, name, value string) {
+	x := w.(*recorder).of
+	if x.fieldsSet == len(x.fields) {
+		w.Header().Set(name, value)
+		return
+	}
+	values := x.fields[x.fieldsSet : x.fieldsSet+1 : x.fieldsSet+1]
+	x.fieldsSet++
+	values[0] = value
+	w.Header()[name] = values
 }
 
 // newRequestID returns a name that no other request has: 128 random bits. It is no secret, so it need not come from

@@ -68,7 +68,8 @@ func (s *server) router() http.Handler {
 		// A pattern of our own, and not mux's, which is a regular expression.
 		p := parsePattern(rt.path)
 		r.MatcherFunc(func(req *http.Request, _ *mux.RouteMatch) bool {
-			return p.match(req.URL.EscapedPath(), &exchangeOf(req).vars)
+			x := exchangeOf(req)
+			return p.match(x.path, &x.vars)
 		}).Handler(s.handle(rt.path, rt.methods))
 		for method := range rt.methods {
 			s.Metrics.expect(rt.path, method, contractOperations()[rt.path][method].expected...)
@@ -77,11 +78,15 @@ func (s *server) router() http.Handler {
 	r.NotFoundHandler = s.handle("", nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		req = withoutTrailingSlash(req)
-		var found mux.RouteMatch // r.ServeHTTP would make two copies of the request to remember it
-		r.Match(req, &found)     // finds NotFoundHandler, if nothing else
-		found.Handler.ServeHTTP(w, req)
+		x := exchangeOf(req)
+		x.path, x.found.Vars = req.URL.EscapedPath(), noVars
+		r.Match(req, &x.found) // finds NotFoundHandler, if nothing else; r.ServeHTTP would copy the request twice to remember it
+		x.found.Handler.ServeHTTP(w, req)
 	})
 }
+
+// noVars are the variables that mux finds: the patterns are our own. It would make such a map for each request.
+var noVars = map[string]string{}
 
 // listCarts returns the handler of the list of carts, which only the backend gets to see, if there is one.
 func (s *server) listCarts() handler {

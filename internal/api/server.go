@@ -121,6 +121,7 @@ type server struct {
 
 	// Counts are written by every request, on all processors: apart from what is only read, which would be fetched anew.
 	_        cpu.CacheLinePad
+	inFlight atomic.Int64 // requests that are handled, without streams that have begun
 	working  atomic.Int64 // requests that are worked on
 	buffered atomic.Int64 // bytes of larger bodies
 	_        cpu.CacheLinePad
@@ -152,6 +153,7 @@ func New(opts Options) http.Handler {
 		clients: newClients(opts.RateLimit, opts.TrustedProxies), crossOrigin: trusting(opts.CORSOrigins),
 		cartStreams: make(chan struct{}, opts.Streams.MaxCarts), feedStreams: make(chan struct{}, opts.Streams.MaxFeeds),
 	}
+	s.Metrics.inFlight.Store(&s.inFlight)
 	_, _ = rand.Read(s.successorKey[:]) // never fails
 	return s.observe(s.cors(s.router()))
 }

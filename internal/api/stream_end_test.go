@@ -9,8 +9,6 @@ import (
 
 	"cartd/internal/eventlog/memlog"
 	"cartd/internal/live"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // deadlineWriter is a writer like that of HTTP/2, which panics when it is used after its handler has returned.
@@ -36,7 +34,7 @@ func TestStreamThatHasReturnedIsNotEnded(t *testing.T) {
 	s := &server{Options: Options{Streams: (&Streams{Hub: hub}).defaults()}}
 	hub.Close() // so that the end of the stream begins at once, and may come at any time
 	w := &deadlineWriter{ResponseWriter: httptest.NewRecorder()}
-	x := &exchange{client: t.Context(), inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"})}
+	x := &exchange{client: t.Context(), server: s}
 	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), "GET", "/", nil)
 	st, err := s.openStream(w, r, ofCart, make(chan struct{}, 1))
 	if err != nil {

@@ -142,4 +142,25 @@ var serviceLines = []line{
 		new:     "",
 		pkg:     "internal/subscription", run: "TestWebhookGetsEachEventInOrderPerCart|TestWebhookGetsEachEventFromAReceiverThatFails",
 	},
+	{
+		promise: "a connection's deadline ends what is read or written after it was set",
+		file:    cartdPkg + "/deadline.go",
+		old:     "d.bound() //nolint:errcheck",
+		new:     "_ = d.bound //nolint:errcheck",
+		pkg:     cartdPkg, run: "TestDeadlinesThatAreNotToldAreKept",
+	},
+	{
+		promise: "a connection's deadline ends what is read or written when it is set",
+		file:    cartdPkg + "/deadline.go",
+		old:     "return d.bound()",
+		new:     "return nil",
+		pkg:     cartdPkg, run: "TestDeadlinesThatAreNotToldAreKept",
+	},
+	{
+		promise: "the client of a stream is watched, though that of the change before it was not",
+		file:    cartdPkg + "/connections.go",
+		old:     "c.unwatched.Store(false)",
+		new:     "_ = c.unwatched.Load",
+		pkg:     cartdPkg, run: "TestNobodyWatchesTheClientOfAChange",
+	},
 }
