@@ -98,7 +98,7 @@ func (l *connections) takeIdle() *connection {
 // Read implements [net.Conn].
 func (c *connection) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.unwatched.Swap(false) {
-		return 0, nil
+		return 0, nil // see the function unwatched
 	}
 	return c.unhurried.Read(p)
 }
