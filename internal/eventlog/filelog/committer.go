@@ -37,7 +37,9 @@ func (l *Log) schedule(s *stream) error {
 	s.reference()
 	s.scheduled = true
 	l.ready = append(l.ready, s)
-	l.work.Signal()
+	if len(l.ready) >= l.wanted {
+		l.work.Signal()
+	}
 	return nil
 }
 
@@ -81,14 +83,20 @@ func (l *Log) committer() {
 			clear(r.shares) // lets go of the batches
 		}
 		clear(streams)
-		l.linger()
+		l.linger(len(streams))
 	}
 }
 
 // linger lets those who were answered come back, so that one frame takes them all: without it they are on their way
-// while the next frame is written, and two halves take turns for ever, with a sync each. It gives the processor to
-// others as long as that brings appends, for half of the time that the last sync took at most.
-func (l *Log) linger() {
+// while the next frame is written, and two halves take turns for ever, with a sync each. Few are given the processor as
+// long as that brings appends. Where there are many the processors have enough to do without this goroutine: it sleeps until
+// as many as were answered have come, or others in their place, three times as long as a sync takes at most. So frames
+// do not become smaller than those who append are quick to come back, and syncs have a bounded share of the time.
+func (l *Log) linger(answered int) {
+	if answered >= many && l.synced > 0 {
+		l.await(answered, max(l.synced/2, min(3*l.synced, longest)))
+		return
+	}
 	last, start := 0, time.Now()
 	for {
 		runtime.Gosched()
@@ -100,6 +108,31 @@ func (l *Log) linger() {
 		}
 		last = now
 	}
+}
+
+const (
+	// many is from how many streams on the committer sleeps: fewer are back before it would wake up.
+	many = 16
+	// longest bounds its sleep; behind a sync that takes longer, half of that does.
+	longest = time.Millisecond
+)
+
+// await returns when streams are ready, so many or those that there are after d. It sleeps until then.
+func (l *Log) await(streams int, d time.Duration) {
+	l.qmu.Lock()
+	defer l.qmu.Unlock()
+	l.wanted = streams
+	timer := time.AfterFunc(d, func() {
+		l.qmu.Lock()
+		defer l.qmu.Unlock()
+		l.wanted = 0 // if it is another's by now, that one has fewer
+		l.work.Signal()
+	})
+	defer timer.Stop()
+	for len(l.ready) < l.wanted && !l.closed {
+		l.work.Wait()
+	}
+	l.wanted = 0
 }
 
 // fill takes the queues of streams into the frame, and returns the streams that wait for the next one. What a queue

@@ -58,6 +58,7 @@ type Log struct {
 	qmu    sync.Mutex // guards the following; may be taken while a stream's mutex is held
 	work   sync.Cond  // on qmu: ready or closed has changed
 	ready  []*stream  // to be written, each once: no longer than there are streams with queued appends
+	wanted int        // how many of them the committer waits for
 	closed bool
 	cause  error
 	ended  atomic.Bool // closed, or there is a cause; set with qmu held
