@@ -67,7 +67,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "a directory for profiles of cartd, taken behind the rounds; empty for none")
 	flag.Parse()
 	o.gogc = cmp.Or(os.Getenv("GOGC"), "400") // cartd's own defaults
-	o.gomaxprocs = cmp.Or(os.Getenv("GOMAXPROCS"), strconv.Itoa(runtime.NumCPU()+2))
+	o.gomaxprocs = cmp.Or(os.Getenv("GOMAXPROCS"), strconv.Itoa(runtime.NumCPU()+1))
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

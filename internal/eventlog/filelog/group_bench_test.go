@@ -35,7 +35,7 @@ const leastRounds = 9
 func race(b *testing.B, lanes ...lane) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as cartd itself
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
 	times, cpu := make([][]float64, len(lanes)), make([][]float64, len(lanes))
 	for n, more := 0, b.Loop(); more || n < leastRounds; n++ {
 		for i := range lanes {
