@@ -90,11 +90,10 @@ func (l *Log) committer() {
 // linger lets those who were answered come back, so that one frame takes them all: without it they are on their way
 // while the next frame is written, and two halves take turns for ever, with a sync each. Few are given the processor as
 // long as that brings appends. Where there are many the processors have enough to do without this goroutine: it sleeps until
-// as many as were answered have come, or others in their place, three times as long as a sync takes at most. So frames
-// do not become smaller than those who append are quick to come back, and syncs have a bounded share of the time.
+// as many as were answered have come, or others in their place, for patience at most.
 func (l *Log) linger(answered int) {
 	if answered >= many && l.synced > 0 {
-		l.await(answered, max(l.synced/2, min(3*l.synced, longest)))
+		l.await(answered, patience(l.synced))
 		return
 	}
 	last, start := 0, time.Now()
@@ -110,12 +109,15 @@ func (l *Log) linger(answered int) {
 	}
 }
 
-const (
-	// many is from how many streams on the committer sleeps: fewer are back before it would wake up.
-	many = 16
-	// longest bounds its sleep; behind a sync that takes longer, half of that does.
-	longest = time.Millisecond
-)
+// many is from how many streams on the committer sleeps: fewer are back before it would wake up.
+const many = 16
+
+// patience is how long the committer sleeps at most, behind a sync that took so long. Three times as long leaves syncs a
+// quarter of the time; of a slow disk it is a millisecond, or a half, for meanwhile most have come. One that has hung is
+// not waited for again.
+func patience(synced time.Duration) time.Duration {
+	return min(max(synced/2, min(3*synced, time.Millisecond)), 10*time.Millisecond)
+}
 
 // await returns when streams are ready, so many or those that there are after d. It sleeps until then.
 func (l *Log) await(streams int, d time.Duration) {

@@ -56,3 +56,14 @@ func TestCommitterSleepsUntilEnoughIsReady(t *testing.T) {
 		})
 	}
 }
+
+func TestCommitterIsNotPatientWithADiskThatHangs(t *testing.T) {
+	const µs, ms = time.Microsecond, time.Millisecond
+	for synced, want := range map[time.Duration]time.Duration{
+		0: 0, 100 * µs: 300 * µs, 400 * µs: ms, ms: ms, 2 * ms: ms, 6 * ms: 3 * ms, 20 * ms: 10 * ms, 10 * time.Second: 10 * ms,
+	} {
+		if got := patience(synced); got != want {
+			t.Errorf("behind a sync of %v: %v, want %v", synced, got, want)
+		}
+	}
+}
