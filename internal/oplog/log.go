@@ -62,7 +62,7 @@ type Log struct {
 	dropped int             // of what was to be stored
 	err     error           // of the store's closing; set before done
 
-	batch []Operation // of the goroutine that writes: what the store is given
+	batch []Operation // what the store is given; nobody but the goroutine that gives it changes it, with mu held
 }
 
 // Open returns a log that goes on behind what the store has, whose newest operations it reads.
@@ -226,6 +226,14 @@ func (l *Log) recent(q *Query) (ops []Operation, from, head uint64) {
 	from = l.seq + 1
 	if l.ring.len() > 0 {
 		from = l.ring.get(0).Seq
+	}
+	if l.gone > 0 {
+		from = l.batch[0].Seq
+	}
+	for i := range l.gone {
+		if o := &l.batch[i]; q.Selects(o) {
+			ops = append(ops, *o)
+		}
 	}
 	for i := range l.ring.len() {
 		if o := l.ring.get(i); q.Selects(o) {

@@ -400,3 +400,32 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportMetric(testutil.ToFloat64(l.opts.Metrics.dropped)/float64(b.N), "dropped/op")
 	mustClose(b, l)
 }
+
+// Ten of the batch that the store is given have no place in the ring any more.
+func TestWhoFollowsSeesWhatIsBeingStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{stuck: make(chan struct{})}
+		l := open(t, Options{Store: store})
+		l.mustRecord(t, batchSize)
+		synctest.Wait() // it has them
+		l.mustRecord(t, maxWait-batchSize+10)
+		var got []Operation
+		after := uint64(0)
+		for {
+			page, err := l.Query(t.Context(), Query{After: after, Limit: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page.Operations...)
+			if page.Next == after {
+				break
+			}
+			after = page.Next
+		}
+		close(store.stuck)
+		mustClose(t, l)
+		if want := store.stored(); !slices.Equal(seqs(got), want) {
+			t.Errorf("a follower got %d from %d on, stored %d from %d on", len(got), got[0].Seq, len(want), want[0])
+		}
+	})
+}
