@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -139,4 +140,30 @@ func TestDeadlineEndsAReadThatJustBegins(t *testing.T) {
 		}
 		conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
 	}
+}
+
+// What was written when a deadline came that is not meant any more is not written again.
+func TestWriteThatWasWokenTooEarlyGoesOnWhereItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		u := unhurry(near)
+		told := u.SetWriteDeadline(time.Now().Add(time.Second))
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := u.Write([]byte("abc"))
+			wrote <- errors.Join(err, near.Close())
+		}()
+		synctest.Wait()
+		meant := u.SetWriteDeadline(time.Now().Add(time.Hour))
+		one := make([]byte, 1)
+		_, first := far.Read(one)
+		time.Sleep(time.Minute)
+		rest, second := io.ReadAll(far)
+		if got := string(one) + string(rest); got != "abc" {
+			t.Errorf("got %q, want abc", got)
+		}
+		if err := errors.Join(told, meant, first, second, <-wrote); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -17,7 +17,7 @@ import (
 type exchange struct {
 	session session // of a request of the session API
 
-	client    context.Context // ends when the client goes
+	client    context.Context // ends when the client goes, which is watched for in reads alone: see cmd/cartd
 	due       *deadline
 	id        string // request id, in logs and in the answer's X-Request-Id
 	route     string // template of the route, for metrics

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -128,8 +129,18 @@ func TestKeyOfAnotherRequestIsToldForBadRequestsToo(t *testing.T) {
 func TestBodyIsBounded(t *testing.T) {
 	s := openShop(t, func(o *api.Options) { o.MaxBodyBytes = 1000 })
 	cart := s.newCart()
-	s.want(s.request("POST", cart+"/items", `{"sku":"`+strings.Repeat("x", 1000)+`"}`), 413, "payload_too_large")
+	large := `{"sku":"` + strings.Repeat("x", 1000) + `"}`
+	s.want(s.request("POST", cart+"/items", large), 413, "payload_too_large")
 	s.want(s.request("POST", cart+"/items", addLantern), 200, "")
+
+	resp, err := http.Post(s.url+cart+"/items", "application/json", io.MultiReader(strings.NewReader(large))) // chunked
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 413 {
+		t.Errorf("a body that does not say how long it is: got %s, want 413", resp.Status)
+	}
 }
 
 func TestMethodsAreListedWhenOneIsNotAllowed(t *testing.T) {

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestOnlyTheFirstAnswerCounts(t *testing.T) {
@@ -76,4 +79,21 @@ func TestAnswersToEndedCallsReachNobody(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestAskThatReachesNobodyLeavesNoCall(t *testing.T) {
+	s := NewSingle(slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Ask(ctx, "kind", "id", "request"); !errors.Is(err, ErrShutdown) {
+		t.Errorf("got %v, want ErrShutdown", err)
+	}
+	for i := range s.tables {
+		if n := len(s.tables[i].calls); n != 0 {
+			t.Errorf("%d calls wait for ever", n)
+		}
+	}
 }

@@ -3,6 +3,20 @@ package main
 // grainLines are those of the grains: commits, keys, what carts and vouchers refuse.
 var grainLines = []line{
 	{
+		promise: "the list of carts is not told of a repeat as of a commit",
+		file:    grainPkg + "/log.go",
+		old:     "err == nil && !receipt.Duplicate",
+		new:     "err == nil",
+		pkg:     grainPkg, run: "TestPositionsOfAllCommitsAreTold",
+	},
+	{
+		promise: "the list of carts is told that a commit is there when it has the row",
+		file:    grainPkg + "/log.go",
+		old:     "decided(translate(err))\n\t\tif stored != nil && err == nil && !receipt.Duplicate {\n\t\t\tstored(receipt.Position, n)\n\t\t}",
+		new:     "if stored != nil && err == nil && !receipt.Duplicate {\n\t\t\tstored(receipt.Position, n)\n\t\t}\n\t\tdecided(translate(err))",
+		pkg:     grainPkg, run: "TestPositionsOfAllCommitsAreTold",
+	},
+	{
 		promise: "a change is answered after its commit",
 		file:    actorPkg + "/submit.go",
 		old:     "size := int64(len(reply.View))",

@@ -157,6 +157,20 @@ var serviceLines = []line{
 		pkg:     cartdPkg, run: "TestDeadlinesThatAreNotToldAreKept",
 	},
 	{
+		promise: "an answer that was interrupted by a deadline of before goes on where it was",
+		file:    cartdPkg + "/deadline.go",
+		old:     "c.Conn.Write(p[n:])",
+		new:     "c.Conn.Write(p)",
+		pkg:     cartdPkg, run: "TestWriteThatWasWokenTooEarlyGoesOnWhereItWas",
+	},
+	{
+		promise: "a body that does not say how long it is is bounded, too",
+		file:    apiPkg + "/decode.go",
+		old:     "x.readLarge(http.MaxBytesReader(x.answer.ResponseWriter, r.Body, limit))",
+		new:     "x.readLarge(r.Body)",
+		pkg:     apiPkg, run: "TestBodyIsBounded",
+	},
+	{
 		promise: "the client of a stream is watched, though that of the change before it was not",
 		file:    cartdPkg + "/connections.go",
 		old:     "c.unwatched.Store(false)",

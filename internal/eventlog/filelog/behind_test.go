@@ -215,3 +215,25 @@ func TestAppendsGoOnWhileTheirLinesAreWritten(t *testing.T) {
 	wg.Wait()
 	checkEntries(t, l)
 }
+
+// Buffers are not the garbage collector's any more: a burst must not keep its memory for ever.
+func TestFreeLineBuffersAreBounded(t *testing.T) {
+	var burst [][]byte
+	for range 3 * maxFreeLines / lineClasses[1] {
+		burst = append(burst, newLines(lineClasses[1]))
+	}
+	for _, buf := range burst {
+		dropLines(buf)
+	}
+	freeLines.mu.Lock()
+	defer freeLines.mu.Unlock()
+	held := 0
+	for _, bufs := range freeLines.of {
+		for _, buf := range bufs {
+			held += cap(buf)
+		}
+	}
+	if held != freeLines.bytes || held > maxFreeLines || held < maxFreeLines/2 {
+		t.Errorf("%d bytes wait to be used again, %d of them counted; want at most %d", held, freeLines.bytes, maxFreeLines)
+	}
+}
