@@ -235,7 +235,7 @@ func (m *Model) write(rows []*grain.Summary, position uint64) error {
 func (m *Model) build(ctx context.Context) error {
 	start, told := time.Now(), time.Now()
 	m.opts.Metrics.Builds.Inc()
-	m.trusted = false
+	m.trusted = false // the first round reads the feed, whatever was told of the database before
 	from := m.opts.Store.Head()
 	m.pin.Move(from)
 	if err := m.replace(); err != nil {

@@ -180,7 +180,7 @@ type made struct {
 	payload  [payloadBytes]byte
 }
 
-// payloadBytes is room for what most mutations encode to, such that made has 504 bytes.
+// payloadBytes is room for what most mutations encode to. With it made just fits the allocator's 512 bytes.
 const payloadBytes = 240
 
 // apply runs the steps of cmd on the state. It returns the events to append, none if the command changes nothing,
