@@ -35,20 +35,28 @@ func newLines(size int) []byte {
 		if size > class {
 			continue
 		}
-		f := &freeLines
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		last := len(f.of[i]) - 1
-		if last < 0 {
-			return make([]byte, 0, class)
+		if buf := takeLines(i); buf != nil {
+			return buf
 		}
-		buf := f.of[i][last]
-		f.of[i][last] = nil
-		f.of[i] = f.of[i][:last]
-		f.bytes -= class
-		return buf
+		return make([]byte, 0, class) // not with the lock held, which all commits take
 	}
 	return make([]byte, 0, 2*size)
+}
+
+// takeLines returns an empty buffer of a class that was used before, or nil.
+func takeLines(class int) []byte {
+	f := &freeLines
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := len(f.of[class]) - 1
+	if last < 0 {
+		return nil
+	}
+	buf := f.of[class][last]
+	f.of[class][last] = nil
+	f.of[class] = f.of[class][:last]
+	f.bytes -= lineClasses[class]
+	return buf
 }
 
 // dropLines gives a buffer back, which nobody uses any more.
