@@ -1,9 +1,11 @@
 //go:build linux
 
-// Command bench-http measures what an add costs over HTTP beside the least that it could cost. It starts three servers
-// as processes of their own, all with the same GOGC and GOMAXPROCS:
+// Command bench-http measures what an add costs over HTTP beside the least that it could cost. It starts four servers
+// as processes of their own:
 //
-//	bare           cmd bench-bare: decodes the same body with encoding/json and writes the same answer, keeps nothing
+//	bare           cmd bench-bare: decodes the same body with encoding/json and writes the same answer, keeps nothing;
+//	               with the GOGC and GOMAXPROCS that Go gives every program
+//	bare tuned     the same with the GOGC and GOMAXPROCS of cartd
 //	cartd journal  cartd --durability journal: answers when the event is on stable storage
 //	cartd os       cartd --durability os: the same without a sync
 //
@@ -147,7 +149,7 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// start starts the three servers. stop ends those that run and must be called also after an error.
+// start starts the servers. stop ends those that run and must be called also after an error.
 func (o options) start(ctx context.Context, dir string) (targets []*target, stop func() error, err error) {
 	var running []*process
 	stop = func() error {
@@ -182,13 +184,19 @@ func (o options) start(ctx context.Context, dir string) (targets []*target, stop
 		}
 		targets = append(targets, t)
 	}
-	p, err := start(ctx, "bare", env, example, o.bare, "-listen=127.0.0.1:0")
-	if err != nil {
-		return nil, stop, err
+	var bares []*target
+	for _, b := range []struct {
+		name string
+		env  []string
+	}{{"bare", nil}, {"bare tuned", env}} {
+		p, err := start(ctx, b.name, b.env, example, o.bare, "-listen=127.0.0.1:0")
+		if err != nil {
+			return nil, stop, err
+		}
+		running = append(running, p)
+		bares = append(bares, newTarget(b.name, p, targets[0].ids))
 	}
-	running = append(running, p)
-	bare := newTarget("bare", p, targets[0].ids)
-	return append([]*target{bare}, targets...), stop, nil
+	return append(bares, targets...), stop, nil
 }
 
 // measure drives the targets in turn, forwards in one round and backwards in the next, and prints each drive.
@@ -215,5 +223,5 @@ func (o options) measure(ctx context.Context, targets []*target) error {
 			r.add(i+1, targets[k].name, m)
 		}
 	}
-	return r.summary()
+	return r.summary("bare", "bare tuned")
 }

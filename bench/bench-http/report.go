@@ -26,7 +26,7 @@ const columns = "%-8s %-14s %8s %9s %9s %11s %9s %8s %7s  %s\n"
 
 func newReport(w io.Writer, o options) *report {
 	r := &report{w: w, rounds: map[string][]measurement{}}
-	r.printf("adds over %d connections to %d carts; %d rounds of %v for each server, in turn; GOGC=%s GOMAXPROCS=%s; %d processors, load average %s\n\n",
+	r.printf("adds over %d connections to %d carts; %d rounds of %v for each server, in turn; GOGC=%s GOMAXPROCS=%s but for bare; %d processors, load average %s\n\n",
 		o.connections, o.carts, o.rounds, o.round, o.gogc, o.gomaxprocs, runtime.NumCPU(), loadAverage())
 	r.printf(columns, "round", "server", "adds/s", "p50", "p99", "server CPU", "load CPU", "answer", "others", "")
 	return r
@@ -70,20 +70,22 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%.2fms", float64(d)/float64(time.Millisecond))
 }
 
-// summary prints the medians, each column's own, and the ratios to the first server within each round.
-func (r *report) summary() error {
+// summary prints the medians, each column's own, and the ratios of the others to the bases within each round.
+func (r *report) summary(bases ...string) error {
 	r.printf("\n")
-	base := r.rounds[r.names[0]]
 	for _, name := range r.names {
 		ms := r.rounds[name]
-		rest := ""
-		if name != r.names[0] {
-			speed := ratios(ms, base, func(m measurement) float64 { return m.perSecond })
-			cpu := ratios(ms, base, func(m measurement) float64 { return float64(m.serverCPU) })
-			rest = fmt.Sprintf("%.2f of %s (%.2f to %.2f), CPU %.1f times", median(speed), r.names[0],
-				slices.Min(speed), slices.Max(speed), median(cpu))
+		var rest []string
+		for _, base := range bases {
+			if slices.Contains(bases, name) {
+				break
+			}
+			speed := ratios(ms, r.rounds[base], func(m measurement) float64 { return m.perSecond })
+			cpu := ratios(ms, r.rounds[base], func(m measurement) float64 { return float64(m.serverCPU) })
+			rest = append(rest, fmt.Sprintf("%.2f of %s (%.2f to %.2f), CPU %.1f times", median(speed), base,
+				slices.Min(speed), slices.Max(speed), median(cpu)))
 		}
-		r.row("median", name, medians(ms), rest)
+		r.row("median", name, medians(ms), strings.Join(rest, "; "))
 	}
 	r.printf("\n")
 	return r.err
