@@ -94,6 +94,7 @@ func (l *Log) committer() {
 func (l *Log) linger(answered int) {
 	if answered >= many && l.synced > 0 {
 		l.await(answered, patience(l.synced))
+		runtime.Gosched() // who waits for this processor goes first: the runtime need not take it away during the sync
 		return
 	}
 	last, start := 0, time.Now()
