@@ -107,7 +107,7 @@ bench: ## Run the benchmarks; BENCH=regexp, PKG=./pkg/actor, TIME=21x, COUNT=10 
 bench-million: ## Appends with 1,000,000 carts on disk beside 1,000 (5 GB under TMPDIR for some minutes); CARTS=100000
 	CARTD_BENCH_CARTS=$(CARTS) go test -run '^$$' -bench ManyCarts -benchtime=$(TIME) -timeout 60m -v ./internal/eventlog/filelog
 
-bench-http: build ## Adds over HTTP beside a bare net/http server, in turn, 40 s (Linux); ARGS='-rounds 9 -round 5s'
+bench-http: build ## Adds over HTTP beside a bare net/http server, in turn, a minute (Linux); ARGS='-rounds 9 -round 5s'
 	CGO_ENABLED=0 go build -C bench -trimpath -o ../bin/ ./bench-bare ./bench-http
 	bin/bench-http -cartd bin/cartd -bare bin/bench-bare -dir bin $(ARGS)
 
