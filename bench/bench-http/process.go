@@ -37,9 +37,9 @@ type process struct {
 // serving is the line of JSON that a server logs when it serves.
 type serving struct{ Msg, API, Operations string }
 
-// start starts a server and returns when it has logged its addresses: a line with msg "serving" and the field api. env is added to the
-// environment, of which CARTD_…, GOGC and GOMAXPROCS are not passed on. The server is killed when this process
-// ends, however that ends.
+// start starts a server and returns when it has logged its addresses: a line with msg "serving" and the field api. env
+// is added to the environment, of which CARTD_…, GOGC and GOMAXPROCS are not passed on. The server is killed when this
+// process ends, however that ends.
 func start(ctx context.Context, name string, env []string, stdin []byte, path string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	p.cmd.Stdin = bytes.NewReader(stdin)

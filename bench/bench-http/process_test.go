@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "no room")
 		os.Exit(1)
 	}
-	fmt.Fprintf(os.Stderr, `{"msg":"serving","api":"http://127.0.0.1:1%s%s"}`+"\n", os.Getenv("CARTD_LISTEN"), os.Getenv("GOGC"))
+	fmt.Fprintf(os.Stderr, `{"msg":"serving","api":"http://127.0.0.1:1%s%s"}`+"\n", os.Getenv("CARTD_LISTEN")+os.Getenv("GOMAXPROCS"), os.Getenv("GOGC"))
 	<-ctx.Done()
 	if kind == "fails" {
 		fmt.Fprintln(os.Stderr, "disk gone")
@@ -46,13 +46,15 @@ func startAs(t *testing.T, kind string) (*process, error) {
 }
 
 func TestServerStartsAndStops(t *testing.T) {
-	t.Setenv("CARTD_LISTEN", "of the caller")
+	for _, name := range []string{"CARTD_LISTEN", "GOGC", "GOMAXPROCS"} {
+		t.Setenv(name, "3") // of the caller
+	}
 	p, err := startAs(t, "serves")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.url != "http://127.0.0.1:17" {
-		t.Errorf("url %q, want the one logged, with our GOGC and without the caller's CARTD_LISTEN", p.url)
+		t.Errorf("url %q, want the one logged, with the GOGC that it is given and nothing of the caller's", p.url)
 	}
 	if _, err := p.cpu(); err != nil {
 		t.Error(err)

@@ -75,11 +75,12 @@ func (r *report) summary(bases ...string) error {
 	r.printf("\n")
 	for _, name := range r.names {
 		ms := r.rounds[name]
+		if slices.Contains(bases, name) {
+			r.row("median", name, medians(ms), "")
+			continue
+		}
 		var rest []string
 		for _, base := range bases {
-			if slices.Contains(bases, name) {
-				break
-			}
 			speed := ratios(ms, r.rounds[base], func(m measurement) float64 { return m.perSecond })
 			cpu := ratios(ms, r.rounds[base], func(m measurement) float64 { return float64(m.serverCPU) })
 			rest = append(rest, fmt.Sprintf("%.2f of %s (%.2f to %.2f), CPU %.1f times", median(speed), base,

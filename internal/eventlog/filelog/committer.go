@@ -89,8 +89,8 @@ func (l *Log) committer() {
 
 // linger lets those who were answered come back, so that one frame takes them all: without it they are on their way
 // while the next frame is written, and two halves take turns for ever, with a sync each. Few are given the processor as
-// long as that brings appends. Where there are many the processors have enough to do without this goroutine: it sleeps until
-// as many as were answered have come, or others in their place, for patience at most.
+// long as that brings appends. Where there are many the processors have enough to do without this goroutine: it sleeps
+// until as many as were answered have come, or others in their place, for patience at most.
 func (l *Log) linger(answered int) {
 	if answered >= many && l.synced > 0 {
 		l.await(answered, patience(l.synced))
